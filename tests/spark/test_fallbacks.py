@@ -209,8 +209,11 @@ def test_a_query_that_cannot_answer_is_refused_with_its_place(
     buys: Buys, sql: str, said: str
 ) -> None:
     buys.edit("select round(avg(score), 2) as score from predictions", sql)
-    with pytest.raises(ConfigError, match=rf"fallback\.levels\[1\] \(everybody\): .*{said}"):
+    with pytest.raises(
+        ConfigError, match=rf"fallback\.levels\[1\] \(everybody\): .*{said}"
+    ) as told:
         buys.settle()
+    assert told.value.problems[-1].startswith("the predictions are published, and the former")
 
 
 def test_what_rows_tell_of_a_query_shows_no_sensitive_value(buys: Buys) -> None:

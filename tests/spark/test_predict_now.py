@@ -68,6 +68,7 @@ def test_rows_that_are_given_are_scored_and_told_one_by_one(landed: SmallProject
     assert good["prediction"]["label"] in ("yes", "no")
     assert bad["prediction"] is None and "size" in bad["error"]
     assert told.exit_code == 3 and told["errors"][0].startswith("row 1: ")
+    assert told.hint is None, "what lands rows mends none that is given"
 
 
 def test_a_model_that_is_let_go_leaves_memory_at_once(landed: SmallProject) -> None:
@@ -83,7 +84,7 @@ def test_a_model_that_is_let_go_leaves_memory_at_once(landed: SmallProject) -> N
         gc.enable()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '["a"]'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '["a"]', '{"size": NaN}'])
 def test_text_that_is_no_row_is_refused(landed: SmallProject, text: str) -> None:
     with pytest.raises(ConfigError, match="--row: "):
         predict_rows(landed.context(), text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -106,13 +107,11 @@ def serve(line: Connection, loader: Callable[[], ScoringHandler], longest_s: flo
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         line.send(_refused(error))
         return
-    line.send(LoadedReply(runner.declared))
-    while True:
-        try:
-            batch = from_ipc(line.recv_bytes())
-        except EOFError:
-            return
-        line.send(_answer(runner, batch))
+    # The parent is done, or gone: nobody is there to be told of it.
+    with suppress(EOFError, ConnectionError):
+        line.send(LoadedReply(runner.declared))
+        while True:
+            line.send(_answer(runner, from_ipc(line.recv_bytes())))
 
 
 def _answer(runner: InProcess, batch: pa.RecordBatch) -> ScoredReply | Failure | RefusedReply:

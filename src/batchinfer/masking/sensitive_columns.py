@@ -25,6 +25,10 @@ _COLUMN = re.compile(r"(?:^|; )column (?P<name>\S+?)(?:, at [^:]+)?: ")
 _GOT, _ALLOWED = "got ", "; allowed: "
 # Behind `got`: a value that is hidden already, or a count.
 _TOLD = re.compile(rf"""(['"]){re.escape(HIDDEN)}\1|[\d,]+ fields?\b""")
+# What tells something of a value: a letter, a digit, or a sign that ordinary sentences do not have.
+_TELLING = re.compile(r"\w|[^\x00-\x7f]")
+# Of whole numbers that Python writes in digits: 4,300 of them at most.
+_MOST_BITS = 14_000
 _QUOTED = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""", re.DOTALL)
 
 
@@ -150,7 +154,8 @@ def _forms(value: Any) -> Iterator[str]:
     if value is None:
         return
     if isinstance(value, Mapping):
-        for one in value.values():
+        for name, one in value.items():
+            yield from _forms(name)
             yield from _forms(one)
     elif isinstance(value, list | tuple | set | frozenset):
         for one in value:
@@ -160,23 +165,29 @@ def _forms(value: Any) -> Iterator[str]:
         yield from _forms(value.decode(errors="replace"))
     elif isinstance(value, str):
         for text in {value, value.strip()}:
-            if re.search(r"\w", text):
-                yield from (text, repr(text)[1:-1], quote(text, safe=""))
+            if _TELLING.search(text):
+                yield from (text, repr(text)[1:-1], quote(text, safe="", errors="replace"))
                 yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
     elif isinstance(value, bool):
         yield from (str(value), repr(value))
     elif isinstance(value, int | float | Decimal):
-        yield from (str(value), repr(value), f"{value:,}", f"{value:g}")
-        if isinstance(value, float) and math.isfinite(value):
-            yield from (f"{value:f}", f"{value:.6g}")
-            if value.is_integer():
-                yield str(int(value))
-        elif isinstance(value, int) and abs(value) < 1 << 53:
-            yield str(float(value))
+        yield from _number_forms(value)
     elif isinstance(value, dt.date | dt.time):
         yield from (str(value), repr(value), value.isoformat())
     else:
         yield from (str(value), repr(value))
+
+
+def _number_forms(value: int | float | Decimal) -> Iterator[str]:
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return  # Python writes no such number in digits, so no message has it.
+    yield from (str(value), repr(value), f"{value:,}")
+    if isinstance(value, float) and math.isfinite(value):
+        yield from (f"{value:f}", f"{value:g}", f"{value:.6g}")
+        if value.is_integer():
+            yield str(int(value))
+    elif isinstance(value, int) and abs(value) < 1 << 53:
+        yield from (str(float(value)), f"{value:g}")
 
 
 def _columns_told(message: str) -> list[str]:

@@ -115,7 +115,10 @@ def score_slice(
                     check_levels(context, context.pipeline.fallback, open_session, wanted)
                 Publication(inputs, rows, open_session, child).run(started)
     if settles:
+        began = time.perf_counter()
         inputs.report.warnings += settle_fallbacks(context, open_session)
+        if context.pipeline.fallback is not None:
+            inputs.report.stage_seconds["fallbacks"] = round(time.perf_counter() - began, 3)
     inputs.report.seconds = round(time.perf_counter() - started, 3)
     tell_cost(context.pipeline.prices, inputs.report)
     return inputs.report

@@ -16,6 +16,7 @@ from batchinfer.pipeline.answering.lone_keys import keys_refused
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import unit_of
 from batchinfer.pipeline.loading.load_targets import chosen_targets, store_of
+from batchinfer.report.terminal import show_line
 from batchinfer.service.caller_keys import read_callers
 from batchinfer.service.served_values import (
     AskedPipeline,
@@ -92,6 +93,8 @@ def _contexts(refs: Sequence[str], env: str, overrides: Sequence[str]) -> dict[s
     project = find_project(Path.cwd())
     load_environment(env, project)
     named = list(dict.fromkeys(refs)) or [file.stem for file in pipeline_files(project)]
+    if not refs and named:
+        show_line(f"batchinfer: serves the pipelines of {project}")
     if not named:
         raise ConfigError(
             f"serve: {project} has no pipelines; allowed: -p with a name or a YAML file"

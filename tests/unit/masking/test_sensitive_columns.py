@@ -74,6 +74,10 @@ def test_of_a_record_that_cannot_be_read_nothing_is_repeated_that_may_be_sensiti
         (b"\x00Iran", "got 004972616e"),
         (["Iran", "Iraq"], "got Iraq"),
         ({"code": "Iran"}, "got Iran"),
+        ({"Iran": 1}, "got {'Iran': 1}"),
+        ("\ud800", "got '\\ud800'"),
+        ("Iran\ud800", "got Iran\ud800"),
+        (51 * 10**400, f"got {51 * 10**400}"),
         (True, "got True"),
     ],
 )
@@ -161,7 +165,15 @@ def test_no_text_shows_a_long_value(before: str, value: str, behind: str) -> Non
     assert "***" in hidden
 
 
-@given(st.one_of(st.text(min_size=1), st.integers(), st.floats(allow_nan=False), st.dates()))
+@given(
+    st.one_of(
+        st.text(st.characters(categories=None, exclude_categories=()), min_size=1),
+        st.integers(),
+        st.integers(10**300, 10**320),
+        st.floats(allow_nan=False),
+        st.dates(),
+    )
+)
 def test_no_sentence_shows_the_value_that_it_is_about(value: Any) -> None:
     words = value_words([value])
     for form in (str(value), repr(value)):

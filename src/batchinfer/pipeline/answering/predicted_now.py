@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.hints import hint_fields
@@ -58,7 +58,7 @@ def predict_rows(context: Context, text: str) -> PredictionAnswer:
         ModelError: the model cannot be loaded, or does not fit.
     """
     try:
-        given = json.loads(text)
+        given = json.loads(text, parse_constant=_no_number)
     except ValueError as error:
         raise ConfigError(f"--row: {error}; allowed: a JSON object such as {{…}}") from error
     rows = given if isinstance(given, list) else [given]
@@ -67,6 +67,10 @@ def predict_rows(context: Context, text: str) -> PredictionAnswer:
     scored = RowScorer(context).score_given(rows)
     results = [{"found": True, "prediction": None, **told} for told in scored]
     return _answer(results, context, is_list=isinstance(given, list))
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON; null says that a value is missing")
 
 
 def _answer(
@@ -89,6 +93,7 @@ def _answer(
     if problems:
         body.exit_code = InputMissing.exit_code
         body |= {"status": "absent", "exit_code": body.exit_code, "errors": problems}
-        body.hint = context.extract_command()
-        body |= hint_fields(body.hint)
+        if not all(one["found"] for one in results):
+            body.hint = context.extract_command()
+            body |= hint_fields(body.hint)
     return body

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from batchinfer.errors import SliceHeld
+from batchinfer.errors import ConfigError, SliceHeld
 from batchinfer.lake.leases import hold
 from batchinfer.lake.snapshots import exists, table_version
 from batchinfer.pipeline.definition.context import Context
@@ -49,7 +49,11 @@ def settle_fallbacks(context: Context, open_session: Callable[[], SparkSession])
             context.run_id,
             what=f"the fallbacks of pipeline {context.name}",
         ):
-            rows, newest = fallback_rows(context, open_session(), wanted.version)
+            try:
+                rows, newest = fallback_rows(context, open_session(), wanted.version)
+            except ConfigError as error:
+                told = "the predictions are published, and the former fallbacks stay as they are"
+                raise ConfigError([*error.problems, told], error.hint) from error
             replace_fallbacks(context, rows, newest, wanted)
     except SliceHeld as held:
         return [f"{'; '.join(held.problems)}: the next run brings them up to date"]
