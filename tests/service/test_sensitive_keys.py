@@ -122,3 +122,15 @@ def test_no_command_repeats_its_key(private: Path, arguments: tuple[str, ...]) -
     assert json.loads(done.stdout.splitlines()[-1])["errors"]
     assert "canary" not in done.stdout and "canary" not in done.stderr
     assert "***" in done.stdout or "got 'x'" in done.stdout
+
+
+def test_a_line_that_is_no_key_is_found_by_its_number(private: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"customer=c5,order=5\n\n{CANARY}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "batchinfer", "lookup", "-p", "churn", "--keys-file", str(file)],
+        cwd=private, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "canary" not in done.stdout + done.stderr
+    [error] = json.loads(done.stdout.splitlines()[-1])["errors"]
+    assert error.startswith(f"{file}, line 3: --key '***': ")

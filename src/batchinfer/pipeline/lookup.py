@@ -70,25 +70,26 @@ def answer_lookup(
     Args:
         attributes: what the question says beside the key: fallbacks answer then; None: they do not.
     """
-    from batchinfer.lookups.key_values import parse_key
-
-    lines = list(texts)
+    asked = [("", text) for text in texts]
     if keys_file is not None:
         try:
-            lines += [
-                line for line in keys_file.read_text(encoding="utf-8").splitlines() if line.strip()
+            asked += [
+                (f"{keys_file}, line {number}: ", line)
+                for number, line in enumerate(keys_file.read_text("utf-8").splitlines(), 1)
+                if line.strip()
             ]
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"--keys-file {keys_file}: {error}; allowed: a text file with one key a line"
             ) from error
+    lines = [line for _, line in asked]
     if not lines:
         raise ConfigError(
             "lookup: got no key; allowed: --key 'column=value,…' (repeatable) or --keys-file FILE"
         )
     columns = list(context.pipeline.source.key)
     with hiding_keys(context, lines):
-        keys = [parse_key(line, columns) for line in lines]
+        keys = [_parsed(place, line, columns) for place, line in asked]
     found = lookup_keys(context, keys, as_of)
     results: list[dict[str, Any]] = [{"found": row is not None, "prediction": row} for row in found]
     if attributes is not None:
@@ -112,9 +113,18 @@ def answer_lookup(
             "exit_code": body.exit_code,
             "errors": [f"no prediction for {told_key(context, line)}" for line in absent],
         }
-        body.hint = _hint(context, parse_key(absent[0], columns), as_of)
+        body.hint = _hint(context, _parsed("", absent[0], columns), as_of)
         body |= hint_fields(body.hint)
     return body
+
+
+def _parsed(place: str, line: str, columns: Sequence[str]) -> dict[str, str]:
+    from batchinfer.lookups.key_values import parse_key
+
+    try:
+        return parse_key(line, columns)
+    except ConfigError as error:
+        raise ConfigError([place + told for told in error.problems], error.hint) from error
 
 
 def _hint(context: Context, absent: Mapping[str, str], as_of: str | None) -> str | None:
