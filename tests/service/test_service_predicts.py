@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -191,3 +195,20 @@ def test_the_service_is_whole_after_all_of_this(scored: Served) -> None:
     assert not [line for line in scored.lines if "Traceback" in line]
     assert scored.process.poll() is None
     assert len(scored.workers()) == 1
+
+
+def test_the_command_names_what_makes_a_damaged_file_anew(
+    scoring_project: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "damaged"
+    shutil.copytree(scoring_project, project)
+    for file in (project / "var/lake/landed/churn").rglob("*.parquet"):
+        file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
+    asked = ["predict", "-p", "churn", "--key", "customer=c3,order=3"]
+    done = subprocess.run(
+        [sys.executable, "-m", "batchinfer", *asked],
+        cwd=project, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 3 and "damaged" in told["errors"][0]
+    assert told["next"][0].startswith("batchinfer extract -p churn --slice")

@@ -162,11 +162,13 @@ def predict_command(
 
     def work() -> Any:
         from batchinfer.pipeline.answering.predicted_now import predict_keys, predict_rows
+        from batchinfer.pipeline.damaged_files import remedies
         from batchinfer.pipeline.definition.context import Context
         from batchinfer.report.shown_answers import show_predicted
 
         context = Context.open(ref, env, overrides)
-        told = predict_keys(context, keys) if row is None else predict_rows(context, row)
+        with remedies(context):
+            told = predict_keys(context, keys) if row is None else predict_rows(context, row)
         return show_predicted(told)
 
     end_command(work, pipeline=ref)
