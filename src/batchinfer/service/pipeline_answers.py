@@ -18,7 +18,8 @@ from batchinfer.lookups.fallback_chain import BY, LEVEL, FallbackAnswer, Fallbac
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.report.terminal import show_line
 from batchinfer.schedule import UNIT_FORMATS, unit_name
-from batchinfer.service.followed_store import FEW_KEYS, FollowedStore, HeldGeneration
+from batchinfer.service.followed_store import FEW_KEYS, FollowedStore
+from batchinfer.service.held_generation import HeldGeneration
 from batchinfer.service.problem_documents import HttpProblem, shortened, unavailable, wrong_entry
 from batchinfer.service.question_keys import Key, check_names, split_questions, stored_keys_of
 from batchinfer.service.served_values import ServedPipeline
@@ -142,12 +143,17 @@ class PipelineAnswers:
             check_names(keys, held.generation.key, self.served.fallback)
             stored = stored_keys_of(keys, held.key_types)
             rows = await self._read(self.store, held, stored)
-        found = [
-            None
-            if row is None
-            else FoundRow(row, held.when_confirmed(json.loads(row)[SLICE] or ""))
-            for row in rows
-        ]
+        try:
+            found = [
+                None
+                if row is None
+                else FoundRow(row, held.when_confirmed(json.loads(row)[SLICE] or ""))
+                for row in rows
+            ]
+        except (ValueError, TypeError, KeyError) as error:
+            # Pages of a file may be whole where rows in them are not.
+            fault = f"generation {held.generation.name}: a row is no row: {error}"
+            raise self.store.unreadable(held, fault) from None
         return found, stored, held.generation.name
 
     async def _read(

@@ -35,7 +35,8 @@ from batchinfer.service.answer_routes import (
 )
 from batchinfer.service.asked_predictor import MakePredictor
 from batchinfer.service.caller_keys import CallerCheck, not_yours
-from batchinfer.service.followed_store import FollowedStore, HeldGeneration
+from batchinfer.service.followed_store import FollowedStore
+from batchinfer.service.held_generation import HeldGeneration
 from batchinfer.service.masked_problems import mask_of
 from batchinfer.service.openapi_document import describe
 from batchinfer.service.pipeline_answers import ABSENT, AnswerBody, PipelineAnswers
