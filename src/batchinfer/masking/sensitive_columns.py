@@ -25,6 +25,8 @@ _COLUMN = re.compile(r"(?:^|; )column (?P<name>\S+?)(?:, at [^:]+)?: ")
 _GOT, _ALLOWED = "got ", "; allowed: "
 # Behind `got`: a value that is hidden already, or a count.
 _TOLD = re.compile(rf"""(['"]){re.escape(HIDDEN)}\1|[\d,]+ fields?\b""")
+# Behind the name of a column, which is no value.
+_NO_KEY_COLUMN = " is not a key column"
 _QUOTED = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""", re.DOTALL)
 
 
@@ -99,11 +101,12 @@ class SensitiveColumns:
         kept = {f"{mark}{name}{mark}" for name in (*self.names, HIDDEN) for mark in "'\""}
         head, allowed, tail = text.rpartition(_ALLOWED)
         head = head if allowed else text
-        return (
-            _QUOTED.sub(lambda one: one[0] if one[0] in kept else f"{one[1]}{HIDDEN}{one[1]}", head)
-            + allowed
-            + (tail if allowed else "")
-        )
+
+        def told(one: re.Match[str]) -> str:
+            is_kept = one[0] in kept or head.startswith(_NO_KEY_COLUMN, one.end())
+            return one[0] if is_kept else f"{one[1]}{HIDDEN}{one[1]}"
+
+        return _QUOTED.sub(told, head) + allowed + (tail if allowed else "")
 
     @cached_property
     def _either(self) -> str:
@@ -161,7 +164,7 @@ def _forms(value: Any) -> Iterator[str]:
     elif isinstance(value, str):
         for text in {value, value.strip()}:
             if re.search(r"\w", text):
-                yield from (text, repr(text)[1:-1], quote(text, safe=""))
+                yield from (text, repr(text)[1:-1], quote(text, safe="", errors="replace"))
                 yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
     elif isinstance(value, bool):
         yield from (str(value), repr(value))

@@ -181,7 +181,7 @@ class ServiceApplication:
                 404,
                 "unknown-pipeline",
                 f"no pipeline {shortened(repr(name))} is served{did_you_mean(name, allowed)}; "
-                f"allowed: {told}",
+                f"allowed: {told}, and behind a name :batch, :predict",
                 [wrong_entry("pipeline", name, told)],
             )
         call.pipeline, call.mask = name, self._masks[name]
