@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from service.asking import ROWS, Asking, wait_for
@@ -149,6 +150,53 @@ def test_the_former_generation_is_read_where_the_newest_is_damaged_at_the_start(
     with serving(project, "--workers", "1") as served:
         assert label(served) == "g1"
         assert get(served, "/readyz").json()["pipelines"]["churn"]["state"] == "degraded"
+
+
+def zero_rows(project: Path, generation: str) -> None:
+    """Takes all rows out of files that are mapped; their meta pages stay."""
+    for file in (project / "var/online/churn/layers" / generation).glob("*.lmdb"):
+        with file.open("r+b") as opened:
+            opened.seek(8_192)
+            opened.write(bytes(file.stat().st_size - 8_192))
+
+
+def state_of(served: Served, wanted: str) -> dict[str, Any]:
+    """How the pipeline stands, once it stands so."""
+    until = time.monotonic() + 10
+    while (told := get(served, "/readyz").json()["pipelines"]["churn"])["state"] != wanted:
+        assert time.monotonic() < until, told
+        time.sleep(0.05)
+    return told
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_files_that_are_damaged_while_they_are_mapped_are_told_until_a_load_mends_them(
+    project: Path, count: int
+) -> None:
+    keys = [{"customer": f"c{number}", "order": number} for number in range(count)]
+    with serving(project, "--workers", "1") as served:
+        assert label(served) == "g1"
+        zero_rows(project, "g1")
+        told = problem(post(served, BATCH, json={"keys": keys}), 503, "store-unavailable")
+        assert told["hint"].startswith("batchinfer load -p churn --full")
+        assert "lmdb" not in told["detail"]
+        state = state_of(served, "unavailable")
+        assert "/layers/g1/part-0000" in state["fault"]
+        assert "damaged" in state["fault"] and "load -p churn --full" in state["fault"]
+        assert get(served, "/readyz").status_code == 503
+        problem(get(served, f"{PATH}?customer=c5&order=5"), 503, "store-unavailable")
+        write_generation(project, "churn", "g2", rows(ROWS, "g2"))
+        wait_for(served, "g2")
+        assert not any("Traceback" in line for line in served.lines)
+        assert any("load -p churn --full" in line for line in served.lines)
+        assert label(served) == "g2"
+        # The former generation is whole only now.
+        write_generation(project, "churn", "g3", rows(ROWS, "g3"))
+        wait_for(served, "g3")
+        zero_rows(project, "g3")
+        problem(post(served, BATCH, json={"keys": keys}), 503, "store-unavailable")
+        assert state_of(served, "degraded")["generation"] == "g2"
+        assert label(served) == "g2"
 
 
 def test_a_damaged_pointer_takes_no_answer_away(project: Path) -> None:

@@ -90,6 +90,42 @@ def test_what_is_not_sensitive_is_told(served: Served) -> None:
     assert told["detail"] == "key column customer: got ***; allowed: a value of type string"
 
 
+@pytest.mark.parametrize(
+    ("query", "got"),
+    [
+        (f"custmer={CANARY}&order=3", "***"),
+        (f"customer={CANARY}&order=3&as_of=bogus", "'bogus'"),
+        (f"customer={CANARY}&order=3&as_of={'bogus' * 9}", "***"),
+    ],
+)
+def test_names_and_slices_are_told(served: Served, query: str, got: str) -> None:
+    told = get(served, f"{PATH}?{query}").json()
+    assert told["errors"][0]["got"] == got
+    if "custmer" in query:
+        assert told["errors"][0]["name"] == "custmer"
+        assert told["detail"].startswith("'custmer' is not a key column; allowed: customer, order")
+    else:
+        assert f"as_of: got {got}; allowed: a day" in told["detail"]
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "got"),
+    [
+        ("predict", {"rows": []}, "[]"),
+        ("predict", {}, "[]"),
+        ("batch", {"keys": {}}, "{}"),
+        ("batch", {}, "None"),
+        ("batch", {"keys": [KEY] * 1_001}, "1,001 keys"),
+        ("predict", {"rows": [ROW] * 1_001}, "1,001 rows"),
+        ("batch", {"keys": "1,001 keys"}, "***"),
+    ],
+)
+def test_what_is_no_value_is_told(served: Served, route: str, body: Any, got: str) -> None:
+    told = post(served, f"{PATH}:{route}", json=body).json()
+    assert told["errors"][0]["got"] == got
+    assert got in told["detail"]
+
+
 def test_the_log_that_tells_keys_masks_them(served: Served) -> None:
     before = len(served.log())
     assert get(served, f"{PATH}?customer=c5&order=5").json()["prediction"]["customer"] == "c5"
@@ -106,6 +142,8 @@ def test_the_log_that_tells_keys_masks_them(served: Served) -> None:
         ("lookup", "--key", f"custmer={CANARY},order=3"),
         ("lookup", "--key", f'customer="{CANARY}'),
         ("lookup", "--key", CANARY),
+        ("lookup", "--key", f"customer={CANARY}\udcff,order=3"),
+        ("predict", "--key", f"customer={CANARY}\udcff,order=3"),
         ("lookup", "--key", f"customer={CANARY},order=3", "--as-of", "2026-11-20"),
         ("predict", "--key", f"customer={CANARY},order=x"),
         ("predict", "--key", f"customer={CANARY}"),

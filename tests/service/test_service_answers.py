@@ -126,6 +126,27 @@ def test_what_was_got_and_what_is_allowed_stand_apart(asked: Served) -> None:
     assert [error["name"] for error in told["errors"]] == ["keys[1].customer", "keys[1].order"]
 
 
+@pytest.mark.parametrize("as_of", [None, "2026-11-20"])
+def test_the_one_key_of_a_list_is_told_by_its_place(asked: Served, as_of: str | None) -> None:
+    body = {"keys": [{"customer": "c5", "order": "x"}], "as_of": as_of}
+    told = problem(post(asked, BATCH, json=body), 422, "wrong-key")
+    assert told["errors"] == [
+        {"name": "keys[0].order", "got": "'x'", "allowed": "a value of type int64"}
+    ]
+    body = {"keys": [{"customer": "c5"}], "as_of": as_of}
+    told = problem(post(asked, BATCH, json=body), 400, "wrong-parameters")
+    assert [error["name"] for error in told["errors"]] == ["keys[0].order"]
+
+
+def test_what_may_stand_behind_a_name_is_told(asked: Served) -> None:
+    told = problem(post(asked, f"{PATH}:foo", json={}), 405, "wrong-method")
+    assert ":batch (POST), :predict (POST)" in told["detail"]
+    told = problem(post(asked, PATH, json={}), 405, "wrong-method")
+    assert ":batch (POST), :predict (POST)" in told["detail"]
+    told = problem(get(asked, f"{PATH}:foo"), 404, "unknown-pipeline")
+    assert ":batch, :predict" in told["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "detail"),
     [

@@ -170,6 +170,15 @@ def test_what_cannot_be_served_is_told_before_anything_is(
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("option", ["--drain", "--most-seconds"])
+@pytest.mark.parametrize("seconds", ["nan", "inf"])
+def test_seconds_without_an_end_are_refused(asked_project: Path, option: str, seconds: str) -> None:
+    ended = run_service(asked_project, option, seconds)
+    assert ended.returncode == 2
+    assert f"got {seconds}; allowed: a finite number of seconds" in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_project_without_pipelines(tmp_path: Path) -> None:
     ended = run_service(new_project(tmp_path))
     assert ended.returncode == 2

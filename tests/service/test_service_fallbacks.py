@@ -23,8 +23,10 @@ from service.served_project import (
     write_generation,
 )
 
+from batchinfer.errors import ConfigError
 from batchinfer.lookups.fallback_chain import KEY, OWN_LEVEL
 from batchinfer.lookups.stores.stored_rows import stored_key
+from batchinfer.pipeline.answering.fallback_answers import add_fallbacks
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.fallbacks.fallback_table import (
     MadeFrom,
@@ -127,7 +129,29 @@ def test_what_no_level_knows_is_refused(falling: Served) -> None:
     assert "of fallbacks: region" in told["detail"]
     body = {"keys": [{"customer": "c5", "order": 5, "region": ["south"]}]}
     told = problem(post(falling, BATCH, json=body), 422, "wrong-attribute")
-    assert told["errors"][0]["name"] == "region"
+    assert told["errors"][0]["name"] == "keys[0].region"
+
+
+def test_half_a_surrogate_is_no_attribute(falling: Served) -> None:
+    body = {"keys": [{"customer": "new", "order": 1, "region": "\ud800"}]}
+    told = problem(post(falling, BATCH, json=body), 422, "wrong-attribute")
+    assert told["errors"] == [
+        {
+            "name": "keys[0].region",
+            "got": r"'\ud800'",
+            "allowed": "text, a number, or true and false",
+        }
+    ]
+    assert not any("Traceback" in line for line in falling.lines)
+
+
+def test_bytes_that_are_no_text_are_no_attribute_of_the_command(tmp_path: Path) -> None:
+    project = project_with(tmp_path)
+    publish(project, "churn", rows(10))
+    context = Context.open("churn", project=project)
+    with pytest.raises(ConfigError, match=r"region: got '.udcff', no UTF-8; allowed: text") as told:
+        add_fallbacks(context, [], [], {"region": "\udcff"})
+    assert told.value.exit_code == 2
 
 
 def test_fallbacks_are_counted_and_told_to_those_who_watch(falling: Served) -> None:

@@ -5,6 +5,7 @@ Owns what the commands take and call.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,19 @@ from batchinfer.command_line.cli_options import (
     served_pipelines_options,
     slice_option,
 )
+
+
+class _Seconds(click.FloatRange):
+    """Seconds that end: neither inf, nor nan, which no bound refuses."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"got {seconds}; allowed: a finite number of seconds", param, ctx)
+        return seconds
+
 
 _STORES = click.Choice(["embedded", "redis", "dynamodb", "postgres"])
 
@@ -87,7 +101,7 @@ def load_command(
 )
 @click.option(
     "--most-seconds",
-    type=click.FloatRange(0.1),
+    type=_Seconds(0.1),
     default=5.0,
     show_default=True,
     help="Of a request.",
@@ -104,7 +118,7 @@ def load_command(
     help="Of one worker.",
 )
 @click.option(
-    "--drain", type=click.FloatRange(0), default=20.0, show_default=True,
+    "--drain", type=_Seconds(0), default=20.0, show_default=True,
     help="Seconds for requests in flight after SIGTERM.",
 )  # fmt: skip
 @click.option(

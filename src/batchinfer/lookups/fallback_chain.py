@@ -19,6 +19,8 @@ from batchinfer.lookups.told_rows import json_value
 OWN_LEVEL = "="
 LEVEL, BY, ANSWERS, ROW = "level", "by", "answers", "row"
 KEY = (LEVEL, BY)
+# What a question may say beside a key.
+ATTRIBUTE = "text, a number, or true and false"
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,16 @@ class FallbackChain:
 
     def _said(self, attributes: Mapping[str, Any]) -> bool:
         return any(attributes.get(name) is not None for name in self.attributes)
+
+
+def is_attribute(value: Any) -> bool:
+    """Whether a question may say this beside a key; half a surrogate pair is no text."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    return isinstance(value, str | int | float)
 
 
 def by_text(values: Sequence[Any]) -> str:

@@ -78,32 +78,63 @@ def compare_names(names: Sequence[str], key_columns: Sequence[str]) -> list[str]
     ]
 
 
-def convert_key(key: Mapping[str, Any], types: Mapping[str, pa.DataType]) -> tuple[Any, ...]:
-    """The key's values in the order and the types of the key columns.
+class UnfitKeys(InputError):
+    """Keys that do not fit a table.
 
-    Args:
-        key: column to value; text is converted, other values must fit the type.
-        types: Arrow type of each key column, in order.
+    Attributes:
+        wrong: of each problem the position of its key, its column (empty: of the whole key), and
+            the sentence.
+    """
+
+    def __init__(self, wrong: Sequence[tuple[int, str, str]], hint: str | None = None) -> None:
+        self.wrong = tuple(wrong)
+        super().__init__([problem for _, _, problem in self.wrong], hint)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.wrong, self.hint)
+
+
+def convert_key(key: Mapping[str, Any], types: Mapping[str, pa.DataType]) -> tuple[Any, ...]:
+    """The key's values in the order and the types of the key columns, as `convert_keys` gives
+    them.
 
     Runs on: driver
+    """
+    return convert_keys([key], types)[0]
+
+
+def convert_keys(
+    keys: Sequence[Mapping[str, Any]], types: Mapping[str, pa.DataType]
+) -> list[tuple[Any, ...]]:
+    """The values of each key in the order and the types of the key columns.
+
+    Args:
+        keys: column to value; text is converted, other values must fit the type.
+        types: Arrow type of each key column, in order.
+
+    Runs on: driver | service
 
     Raises:
-        InputError: columns missing or unknown, nulls, values that cannot be converted; every
-            problem in one error.
+        UnfitKeys: columns missing or unknown, nulls, values that cannot be converted; every problem
+            in one error.
     """
-    problems: list[str] = []
-    if key.keys() != types.keys():
-        problems += [f"key {dict(key)}: {told}" for told in compare_names(list(key), list(types))]
-    values: list[Any] = []
-    for name, type_ in types.items():
-        if name in key:
-            try:
-                values.append(convert_value(name, key[name], type_))
-            except InputError as error:
-                problems += error.problems
-    if problems:
-        raise InputError(problems)
-    return tuple(values)
+    converted: list[tuple[Any, ...]] = []
+    wrong: list[tuple[int, str, str]] = []
+    for place, key in enumerate(keys):
+        if key.keys() != types.keys():
+            told = compare_names(list(key), list(types))
+            wrong += [(place, "", f"key {dict(key)}: {problem}") for problem in told]
+        values: list[Any] = []
+        for name, type_ in types.items():
+            if name in key:
+                try:
+                    values.append(convert_value(name, key[name], type_))
+                except InputError as error:
+                    wrong += [(place, name, problem) for problem in error.problems]
+        converted.append(tuple(values))
+    if wrong:
+        raise UnfitKeys(wrong)
+    return converted
 
 
 def convert_value(name: str, value: Any, type_: pa.DataType) -> Any:

@@ -14,9 +14,9 @@ from typing import Any
 from pyarrow.fs import LocalFileSystem
 
 from batchinfer.contracts import SERVED, SLICE
-from batchinfer.errors import InputError, StorageError
+from batchinfer.errors import StorageError
 from batchinfer.lookups.file_reads import STORE_READS, read_files
-from batchinfer.lookups.key_values import convert_key
+from batchinfer.lookups.key_values import convert_keys
 from batchinfer.lookups.keyed_files import Key
 from batchinfer.lookups.keyed_snapshots import Snapshot, TableFile, open_snapshot
 from batchinfer.lookups.told_rows import json_value
@@ -54,32 +54,19 @@ def lookup_rows(
 
     Raises:
         InputMissing: there is no table.
-        InputError: a table that is not read by key, or keys that do not fit it; every problem in
-            one error.
+        UnfitKeys: keys that do not fit the table; every problem in one error.
+        InputError: a table that is not read by key.
+        DamagedFile: bytes of a file are not those that were written.
         StorageError: the table cannot be read.
     """
     snapshot = open_snapshot(table_uri)
-    wanted = _convert_keys(keys, snapshot)
+    wanted = convert_keys(keys, snapshot.key_types())
     try:
         found = _search(snapshot, set(wanted), as_of)
     except FileNotFoundError:
         # VACUUM took a file of the snapshot while it was being searched: the table has moved on.
         found = _search_again(table_uri, set(wanted), as_of)
     return [found.get(key) for key in wanted]
-
-
-def _convert_keys(keys: Sequence[Mapping[str, Any]], snapshot: Snapshot) -> list[Key]:
-    types = snapshot.key_types()
-    wanted: list[Key] = []
-    problems: list[str] = []
-    for key in keys:
-        try:
-            wanted.append(convert_key(key, types))
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
-    return wanted
 
 
 def _search_again(table_uri: str, wanted: set[Key], as_of: str | None) -> Rows:

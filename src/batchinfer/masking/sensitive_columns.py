@@ -29,6 +29,8 @@ _TOLD = re.compile(rf"""(['"]){re.escape(HIDDEN)}\1|[\d,]+ fields?\b""")
 _TELLING = re.compile(r"\w|[^\x00-\x7f]")
 # Of whole numbers that Python writes in digits: 4,300 of them at most.
 _MOST_BITS = 14_000
+# Behind the name of a column, which is no value.
+_NO_KEY_COLUMN = " is not a key column"
 _QUOTED = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""", re.DOTALL)
 
 
@@ -103,11 +105,12 @@ class SensitiveColumns:
         kept = {f"{mark}{name}{mark}" for name in (*self.names, HIDDEN) for mark in "'\""}
         head, allowed, tail = text.rpartition(_ALLOWED)
         head = head if allowed else text
-        return (
-            _QUOTED.sub(lambda one: one[0] if one[0] in kept else f"{one[1]}{HIDDEN}{one[1]}", head)
-            + allowed
-            + (tail if allowed else "")
-        )
+
+        def told(one: re.Match[str]) -> str:
+            is_kept = one[0] in kept or head.startswith(_NO_KEY_COLUMN, one.end())
+            return one[0] if is_kept else f"{one[1]}{HIDDEN}{one[1]}"
+
+        return _QUOTED.sub(told, head) + allowed + (tail if allowed else "")
 
     @cached_property
     def _either(self) -> str:

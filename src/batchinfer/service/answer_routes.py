@@ -65,7 +65,10 @@ class AnswerRoutes:
         request = Request(scope, receive)
         try:
             if scope["method"] not in endpoint.methods:
-                raise wrong_method(request, ", ".join(endpoint.methods))
+                problem = wrong_method(request, ", ".join(endpoint.methods))
+                if endpoint is self._of_pipelines[""]:
+                    problem.detail += f"; behind a pipeline's name: {self.actions}"
+                raise problem
             response = await endpoint.answer(request, call)
         except HttpProblem as problem:
             response = problem_response(problem, call)
@@ -73,6 +76,12 @@ class AnswerRoutes:
             call.gone = True
             response = Response(status_code=400)
         await response(scope, receive, send)
+
+    @property
+    def actions(self) -> str:
+        """What may stand behind a pipeline's name, with its methods."""
+        named = sorted((name, one) for name, one in self._of_pipelines.items() if name)
+        return ", ".join(f":{name} ({', '.join(one.methods)})" for name, one in named)
 
     def _found(self, path: str) -> tuple[Endpoint, dict[str, Any]] | None:
         if not path.startswith(_ONE):

@@ -7,14 +7,12 @@ generation from start to end; a former one is let go when nobody holds it any mo
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from batchinfer.config.uris import join, local_path
 from batchinfer.credentials import without_credentials
@@ -24,11 +22,9 @@ from batchinfer.lookups.stores.embedded_store import POINTER_FILE, EmbeddedStore
 from batchinfer.lookups.stores.generation import Generation, Pointer
 from batchinfer.lookups.stores.online_store import LoopReads, OnlineStore, ReadInLoop
 from batchinfer.report.terminal import show_line
+from batchinfer.service.held_generation import HeldGeneration
 from batchinfer.service.problem_documents import HttpProblem, unavailable
 from batchinfer.service.served_values import ServedPipeline
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _T = TypeVar("_T")
 # How often the pointer is looked at: a file's state costs nothing, a server's answer little.
@@ -45,39 +41,6 @@ FEW_KEYS = 16
 _NOTHING = "nothing"
 # No row has this key: in keys, `%` stands only before digits. To look for it opens every layer.
 _NO_KEY = b"%"
-
-
-@dataclass(eq=False)
-class HeldGeneration:
-    """A generation that can be read.
-
-    Attributes:
-        key_types: Arrow type of each key column, in order.
-        confirmed_s: when each slice was last confirmed, in seconds since 1970.
-        loaded_s: when it was loaded.
-        readers: requests that hold it now.
-    """
-
-    generation: Generation
-    key_types: Mapping[str, pa.DataType]
-    confirmed_s: Mapping[str, float]
-    loaded_s: float
-    readers: int = 0
-
-    @classmethod
-    def of(cls, generation: Generation) -> HeldGeneration:
-        confirmed = {name: _seconds(text) for name, text in generation.confirmed.items()}
-        return cls(generation, generation.key_types, confirmed, _seconds(generation.loaded_at))
-
-    def when_confirmed(self, slice_: str) -> float | None:
-        """When a slice was last confirmed, at the least; None: nobody knows."""
-        # A stream has published a slice that the generation does not know, so after it was loaded.
-        unknown = self.loaded_s if self.generation.streamed else None
-        return self.confirmed_s.get(slice_, unknown)
-
-
-def _seconds(text: str) -> float:
-    return dt.datetime.fromisoformat(text).timestamp()
 
 
 class FollowedStore:
@@ -105,6 +68,7 @@ class FollowedStore:
         self._loop_reads: LoopReads | None = None
         self.current: HeldGeneration | None = None
         self.fault: str | None = None
+        self._damaged = False
         self.looked = False
         self._former: list[HeldGeneration] = []
         self._silent = False
@@ -163,7 +127,7 @@ class FollowedStore:
         except DamagedPointer as error:
             # The store has answered: rows of the generation that is held can be read.
             self._seen, self._silent = None, False
-            self._tell_fault(str(error))
+            self._tell_fault(str(error), damaged=True)
             return
         except (BatchInferError, OSError) as error:
             self._lost(str(error))
@@ -212,8 +176,28 @@ class FollowedStore:
             current.readers -= 1
 
     def read_inline(self, held: HeldGeneration, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The rows of a few keys, of a store whose reads are `inline`."""
-        return self._store.read(held.generation, keys)
+        """The rows of a few keys, of a store whose reads are `inline`.
+
+        Raises:
+            HttpProblem: 503: a file is damaged.
+        """
+        try:
+            return self._store.read(held.generation, keys)
+        except BatchInferError as error:
+            raise self.unreadable(held, str(error)) from None
+
+    def unreadable(self, held: HeldGeneration, fault: str) -> HttpProblem:
+        """What is answered where rows of a generation cannot be read. Files are opened and checked
+        anew then, or those of the former generation are.
+        """
+        if self._embedded is None:
+            self._lost(fault)
+        else:
+            self._seen = None
+            self._tell_fault(fault, damaged=True)
+            if self.current is held:
+                self._replace(None)
+        return self._unavailable()
 
     async def read(
         self, held: HeldGeneration, keys: Sequence[bytes], seconds: float
@@ -232,7 +216,7 @@ class FollowedStore:
             # Ending the wait has also taken back a read that no thread had begun.
             self._lost(f"does not answer within {_ANSWERS_WITHIN_S:g} s")
         except BatchInferError as error:
-            self._lost(str(error))
+            raise self.unreadable(held, str(error)) from None
         raise self._unavailable()
 
     def _read_in_thread(
@@ -296,7 +280,7 @@ class FollowedStore:
             self._replace(await self._opened(pointer.current))
         except BatchInferError as error:
             self._failed = (pointer, time.monotonic() + _TRY_AGAIN_S)
-            self._tell_fault(str(error))
+            self._tell_fault(str(error), damaged=True)
             if current is None and pointer.former is not None:
                 await self._take_former(pointer.former)
             return
@@ -355,7 +339,10 @@ class FollowedStore:
         self._silent = not self.inline
         self._tell_fault(fault)
 
-    def _tell_fault(self, fault: str | None) -> None:
+    def _tell_fault(self, fault: str | None, damaged: bool = False) -> None:
+        self._damaged = damaged
+        if damaged:
+            fault = f"{fault}; {self._load_command} --full writes the store anew"
         told = None if fault is None else without_credentials(fault)
         if told == self.fault:
             return
@@ -367,7 +354,7 @@ class FollowedStore:
         problem = unavailable(
             "store-unavailable", f"the online store of pipeline {self.name} cannot be read now"
         )
-        if self._failed is not None:
+        if self._damaged:
             problem.fields["hint"] = f"{self._load_command} --full writes a damaged store anew"
         return problem
 

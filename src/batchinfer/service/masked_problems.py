@@ -4,6 +4,7 @@ access log.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,11 @@ from batchinfer.masking.hidden_words import HIDDEN
 from batchinfer.masking.sensitive_columns import SensitiveColumns
 from batchinfer.service.problem_documents import HttpProblem
 from batchinfer.service.served_values import ServedPipeline
+
+# What was got where it is no value of a column: nothing at all, something empty, a count.
+_NO_VALUE = re.compile(r"nothing|None|\[\]|\{\}|''|[\d,]+ (keys|rows)")
+# A longer text in place of a slice is none, and may be anything.
+_SLICE_TEXT = re.compile(r"(['\"])[^'\"]{,40}\1")
 
 
 class CallerMask:
@@ -21,6 +27,8 @@ class CallerMask:
         attributes = served.fallback.attributes if served.fallback is not None else frozenset()
         # Of any other name, what was sent may be a value whose column was named wrongly.
         self._plain = {*served.key, *attributes, "parameter"} - self._sensitive.names
+        # Slices of other units are values of a column, which may be a sensitive one.
+        self._tells_slices = served.slice_unit is not None
 
     def keys(self, keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Keys as the log may tell them."""
@@ -37,18 +45,23 @@ class CallerMask:
     def _error(self, error: Mapping[str, Any]) -> dict[str, Any]:
         told = {name: self._detail(text) for name, text in error.items() if name != "got"}
         if "got" in error:
-            told["got"] = error["got"] if self._is_plain(error) else HIDDEN
+            is_told = self._is_told(str(error.get("name", "")), error["got"])
+            told["got"] = error["got"] if is_told else HIDDEN
         return told
 
-    def _is_plain(self, error: Mapping[str, Any]) -> bool:
-        name = str(error.get("name", "")).rpartition(".")[2]
-        return error["got"] == "nothing" or name in self._plain
+    def _is_told(self, place: str, got: str) -> bool:
+        name = place.rpartition(".")[2]
+        return (
+            name in self._plain
+            or _NO_VALUE.fullmatch(got) is not None
+            or (name == "as_of" and self._tells_slices and _SLICE_TEXT.fullmatch(got) is not None)
+        )
 
     def _detail(self, text: str) -> str:
         before, got, behind = text.partition(": got ")
-        if not got or before.rpartition(" ")[2].rpartition(".")[2] in self._plain:
+        value, allowed, tail = behind.rpartition("; allowed: ")
+        if not got or self._is_told(before.rpartition(" ")[2], value):
             return self._sensitive.of_text(text)
-        _, allowed, tail = behind.rpartition("; allowed: ")
         return f"{before}{got}{HIDDEN}{allowed}{tail if allowed else ''}"
 
 

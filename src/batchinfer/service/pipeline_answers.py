@@ -13,14 +13,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from batchinfer.contracts import SLICE
-from batchinfer.errors import BatchInferError, InputError, InputMissing
+from batchinfer.errors import BatchInferError, InputMissing
 from batchinfer.lookups.fallback_chain import BY, LEVEL, FallbackAnswer, FallbackChain
+from batchinfer.lookups.key_values import UnfitKeys
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.report.terminal import show_line
 from batchinfer.schedule import UNIT_FORMATS, unit_name
-from batchinfer.service.followed_store import FEW_KEYS, FollowedStore, HeldGeneration
-from batchinfer.service.problem_documents import HttpProblem, shortened, unavailable, wrong_entry
-from batchinfer.service.question_keys import Key, check_names, split_questions, stored_keys_of
+from batchinfer.service.followed_store import FEW_KEYS, FollowedStore
+from batchinfer.service.held_generation import HeldGeneration
+from batchinfer.service.problem_documents import HttpProblem, unavailable, wrong_entry
+from batchinfer.service.question_keys import (
+    Key,
+    check_names,
+    split_questions,
+    stored_keys_of,
+    wrong_keys,
+)
 from batchinfer.service.served_values import ServedPipeline
 from batchinfer.service.table_reads import TableReads, TableRows
 
@@ -93,7 +101,7 @@ class PipelineAnswers:
         Raises:
             HttpProblem: 404 where there is neither.
         """
-        told, _ = await self._told([question], as_of)
+        told, _ = await self._told([question], as_of, listed=False)
         answer = told[0]
         if answer.text is None:
             raise HttpProblem(
@@ -105,7 +113,7 @@ class PipelineAnswers:
 
     async def many(self, questions: Sequence[Key], as_of: str | None) -> AnswerBody:
         """The rows of several keys in their order, all of one generation."""
-        told, generation = await self._told(questions, as_of)
+        told, generation = await self._told(questions, as_of, listed=True)
         results = [
             b'{"found":false,"prediction":null}' if one.text is None else b"{" + one.text + b"}"
             for one in told
@@ -116,14 +124,14 @@ class PipelineAnswers:
         return AnswerBody(body, hits, len(told) - hits, sum(one.fell for one in told))
 
     async def _told(
-        self, questions: Sequence[Key], as_of: str | None
+        self, questions: Sequence[Key], as_of: str | None, listed: bool
     ) -> tuple[list[_Told], str | None]:
         """The answer for each question, and the generation that it is of."""
         chain = self.served.fallback if as_of is None else None
-        keys, attributes = split_questions(questions, self.served.key, chain)
+        keys, attributes = split_questions(questions, self.served.key, chain, listed)
         if as_of is not None:
             self._check_slice(as_of)
-        found, stored, generation = await self._found(keys, as_of)
+        found, stored, generation = await self._found(keys, as_of, listed)
         now = time.time()
         told = [_plain(row, now) for row in found]
         if chain is not None:
@@ -131,23 +139,28 @@ class PipelineAnswers:
         return told, generation
 
     async def _found(
-        self, keys: Sequence[Key], as_of: str | None
+        self, keys: Sequence[Key], as_of: str | None, listed: bool
     ) -> tuple[list[FoundRow | None], list[bytes], str | None]:
         """The row of each key, the keys as stores have them, and the generation."""
         if as_of is not None:
-            return await self._from_table(keys, as_of)
+            return await self._from_table(keys, as_of, listed)
         with self.store.held() as held:
             if held is None:
-                return await self._from_table(keys, None)
-            check_names(keys, held.generation.key, self.served.fallback)
-            stored = stored_keys_of(keys, held.key_types)
+                return await self._from_table(keys, None, listed)
+            check_names(keys, held.generation.key, self.served.fallback, listed)
+            stored = stored_keys_of(keys, held.key_types, listed)
             rows = await self._read(self.store, held, stored)
-        found = [
-            None
-            if row is None
-            else FoundRow(row, held.when_confirmed(json.loads(row)[SLICE] or ""))
-            for row in rows
-        ]
+        try:
+            found = [
+                None
+                if row is None
+                else FoundRow(row, held.when_confirmed(json.loads(row)[SLICE] or ""))
+                for row in rows
+            ]
+        except (ValueError, TypeError, KeyError) as error:
+            # Pages of a file may be whole where rows in them are not.
+            fault = f"generation {held.generation.name}: a row is no row: {error}"
+            raise self.store.unreadable(held, fault) from None
         return found, stored, held.generation.name
 
     async def _read(
@@ -158,13 +171,15 @@ class PipelineAnswers:
         return await store.read(held, stored, self._seconds)
 
     async def _from_table(
-        self, keys: Sequence[Key], as_of: str | None
+        self, keys: Sequence[Key], as_of: str | None, listed: bool
     ) -> tuple[list[FoundRow | None], list[bytes], None]:
-        check_names(keys, self.served.key, None if as_of else self.served.fallback)
+        check_names(keys, self.served.key, None if as_of else self.served.fallback, listed)
         try:
             read = await self._read_table(self.served.table, keys, as_of)
         except InputMissing:
             raise self._nothing_published() from None
+        except UnfitKeys as error:
+            raise wrong_keys(error, keys, listed) from None
         found = [
             None
             if row is None
@@ -178,7 +193,8 @@ class PipelineAnswers:
 
         Raises:
             InputMissing: there is none.
-            HttpProblem: 422, 503, 504: keys that do not fit, a table that cannot be read in time.
+            UnfitKeys: keys that do not fit it.
+            HttpProblem: 503, 504: a table that cannot be read, or not in time.
         """
         name = self.served.name
         try:
@@ -189,11 +205,8 @@ class PipelineAnswers:
                 "too-slow",
                 f"the table of pipeline {name} took longer than {self._seconds:g} s",
             ) from None
-        except InputMissing:
+        except (InputMissing, UnfitKeys):
             raise
-        except InputError as error:
-            errors = [{"name": "key", "allowed": shortened(problem)} for problem in error.problems]
-            raise HttpProblem(422, "wrong-key", error.problems[0], errors) from None
         except BatchInferError as error:
             show_line(f"batchinfer: pipeline {name}: {error}")
             raise unavailable(

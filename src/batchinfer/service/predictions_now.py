@@ -78,7 +78,7 @@ class PredictionsNow:
         if form == "keys":
             if served.keys_refused:
                 raise HttpProblem(422, "no-features", f"{served.keys_refused}; allowed: rows")
-            check_names(asked, served.key)
+            check_names(asked, served.key, None, listed=True)
         ask = predictor.of_keys if form == "keys" else predictor.of_rows
         if not self._places.acquire(blocking=False):
             raise unavailable("too-busy", "as many predictions as may be are being made or wait")

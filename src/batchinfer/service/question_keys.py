@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.errors import InputError
-from batchinfer.lookups.fallback_chain import FallbackChain
-from batchinfer.lookups.key_values import compare_names, convert_value
+from batchinfer.lookups.fallback_chain import ATTRIBUTE, FallbackChain, is_attribute
+from batchinfer.lookups.key_values import UnfitKeys, compare_names, convert_keys
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.service.problem_documents import HttpProblem, wrong_entry
 
@@ -18,9 +17,12 @@ Key = Mapping[str, Any]
 
 
 def split_questions(
-    questions: Sequence[Key], columns: Sequence[str], chain: FallbackChain | None
+    questions: Sequence[Key], columns: Sequence[str], chain: FallbackChain | None, listed: bool
 ) -> tuple[Sequence[Key], Sequence[Mapping[str, Any]]]:
     """The keys of some questions, and what they say beside them.
+
+    Args:
+        listed: they come as a list, so what is wrong with one is told with its place.
 
     Raises:
         HttpProblem: 422: an attribute that is no text, number, true or false.
@@ -31,10 +33,10 @@ def split_questions(
     keys = [{name: one[name] for name in one if name not in own} for one in questions]
     beside = [{name: one[name] for name in one if name in own} for one in questions]
     errors = [
-        wrong_entry(name, value, "text, a number, or true and false")
-        for one in beside
+        wrong_entry(_place(number, name, listed), value, ATTRIBUTE)
+        for number, one in enumerate(beside)
         for name, value in one.items()
-        if not isinstance(value, str | int | float)
+        if not is_attribute(value)
     ]
     if errors:
         detail = f"{errors[0]['name']}: got {errors[0]['got']}; allowed: {errors[0]['allowed']}"
@@ -43,7 +45,7 @@ def split_questions(
 
 
 def check_names(
-    keys: Sequence[Key], columns: Sequence[str], chain: FallbackChain | None = None
+    keys: Sequence[Key], columns: Sequence[str], chain: FallbackChain | None, listed: bool
 ) -> None:
     """Refuses columns that are not the key's, and keys that lack some; every one of them at once.
 
@@ -59,15 +61,14 @@ def check_names(
     for number, key in enumerate(keys):
         if set(key) == wanted:
             continue
-        place = "" if len(keys) == 1 else f"keys[{number}]."
         first = first or compare_names(list(key), columns)[0] + also
         errors += [
-            wrong_entry(place + name, key[name], f"key columns: {allowed}{also}")
+            wrong_entry(_place(number, name, listed), key[name], f"key columns: {allowed}{also}")
             for name in key
             if name not in wanted
         ]
         errors += [
-            {"name": place + name, "got": "nothing", "allowed": "a value"}
+            {"name": _place(number, name, listed), "got": "nothing", "allowed": "a value"}
             for name in columns
             if name not in key
         ]
@@ -75,27 +76,32 @@ def check_names(
         raise HttpProblem(400, "wrong-parameters", first, errors)
 
 
-def stored_keys_of(keys: Sequence[Key], types: Mapping[str, pa.DataType]) -> list[bytes]:
+def stored_keys_of(
+    keys: Sequence[Key], types: Mapping[str, pa.DataType], listed: bool
+) -> list[bytes]:
     """The keys as they lie in a store.
 
     Raises:
         HttpProblem: 422: values that are not of the columns' types; every one of them.
     """
-    stored: list[bytes] = []
-    errors: list[dict[str, str]] = []
-    first = ""
-    for number, key in enumerate(keys):
-        values: list[Any] = []
-        for name, type_ in types.items():
-            try:
-                values.append(convert_value(name, key[name], type_))
-            except InputError as error:
-                first = first or str(error)
-                place = name if len(keys) == 1 else f"keys[{number}].{name}"
-                allowed = str(error).rpartition("; allowed: ")[2]
-                errors.append(wrong_entry(place, key[name], allowed))
-        if not errors:
-            stored.append(stored_key(values))
-    if errors:
-        raise HttpProblem(422, "wrong-key", first, errors)
-    return stored
+    try:
+        return [stored_key(values) for values in convert_keys(keys, types)]
+    except UnfitKeys as error:
+        raise wrong_keys(error, keys, listed) from None
+
+
+def wrong_keys(error: UnfitKeys, keys: Sequence[Key], listed: bool) -> HttpProblem:
+    """422 of keys that do not fit the columns; every value that is wrong."""
+    errors = [
+        wrong_entry(
+            _place(number, name, listed),
+            keys[number].get(name),
+            problem.rpartition("; allowed: ")[2],
+        )
+        for number, name, problem in error.wrong
+    ]
+    return HttpProblem(422, "wrong-key", error.problems[0], errors)
+
+
+def _place(number: int, name: str, listed: bool) -> str:
+    return f"keys[{number}].{name}" if listed else name

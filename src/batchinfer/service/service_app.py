@@ -35,7 +35,8 @@ from batchinfer.service.answer_routes import (
 )
 from batchinfer.service.asked_predictor import MakePredictor
 from batchinfer.service.caller_keys import CallerCheck, not_yours
-from batchinfer.service.followed_store import FollowedStore, HeldGeneration
+from batchinfer.service.followed_store import FollowedStore
+from batchinfer.service.held_generation import HeldGeneration
 from batchinfer.service.masked_problems import mask_of
 from batchinfer.service.openapi_document import describe
 from batchinfer.service.pipeline_answers import ABSENT, AnswerBody, PipelineAnswers
@@ -180,7 +181,7 @@ class ServiceApplication:
                 404,
                 "unknown-pipeline",
                 f"no pipeline {shortened(repr(name))} is served{did_you_mean(name, allowed)}; "
-                f"allowed: {told}",
+                f"allowed: {told}, and behind a name :batch, :predict",
                 [wrong_entry("pipeline", name, told)],
             )
         call.pipeline, call.mask = name, self._masks[name]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from batchinfer.lookups.key_values import convert_key
+from batchinfer.lookups.key_values import convert_keys
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.service.question_keys import Key
 
@@ -65,7 +65,7 @@ class TableReads:
         if known is None or known[0] != version:
             seconds = confirmed_seconds(confirmed_times(table, version))
             known = self._confirmed[table] = (version, seconds)
-        return TableRows(rows, known[1], [stored_key(convert_key(key, types)) for key in keys])
+        return TableRows(rows, known[1], [stored_key(key) for key in convert_keys(keys, types)])
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

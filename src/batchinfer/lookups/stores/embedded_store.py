@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 POINTER_FILE, _LAYERS = "pointer.json", "layers"
 _READ_BYTES = 1 << 20
 _STREAM_LOCK, _LOCK_S = "stream.lock", 30.0
+_ANEW = "load the table anew, with --full"
 # LMDB refuses to open a file a second time in one process, so stores share what is open.
 _mapped: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
 _mapping = threading.Lock()
@@ -176,26 +177,45 @@ class EmbeddedStore:
 
     def _found(self, layers: Sequence[Layer], keys: Sequence[bytes]) -> list[bytes | None]:
         """The value of each key in the first layer that has one; None where it is gone, too."""
+        import lmdb
+
         found: list[bytes | None] = [None] * len(keys)
         for place, key in enumerate(keys):
             for layer in layers:
                 envs = self._open.get(layer.name) or self._open_layer(layer)
-                env = envs[part_of(key, len(envs)) if len(envs) > 1 else 0]
+                number = part_of(key, len(envs)) if len(envs) > 1 else 0
+                env = envs[number]
                 if env is None:
                     continue
-                with env.begin() as transaction:
-                    value = transaction.get(key)
+                try:
+                    with env.begin() as transaction:
+                        value = transaction.get(key)
+                except lmdb.Error as error:
+                    raise self._damaged(layer, number, error) from error
                 if value is not None:
                     found[place] = value or None
                     break
         return found
 
     def scan(self, layer: Layer) -> Iterator[tuple[bytes, bytes]]:
-        for env in self._open.get(layer.name) or self._open_layer(layer):
+        import lmdb
+
+        for number, env in enumerate(self._open.get(layer.name) or self._open_layer(layer)):
             if env is None:
                 continue
-            with env.begin() as transaction, transaction.cursor() as cursor:
-                yield from cursor
+            try:
+                with env.begin() as transaction, transaction.cursor() as cursor:
+                    yield from cursor
+            except lmdb.Error as error:
+                raise self._damaged(layer, number, error) from error
+
+    def _damaged(self, layer: Layer, number: int, error: Exception) -> StorageError:
+        """A file that was whole when it was opened; its layer is checked anew at the next read."""
+        part = layer.parts[number]
+        self._open.pop(layer.name, None)
+        with _mapping:
+            _mapped.pop((str(self._local_file(layer.name, part)), part.digest), None)
+        return StorageError(f"{self._part_place(layer.name, part)}: damaged: {error}", _ANEW)
 
     def layers(self) -> frozenset[str]:
         return self._names(_LAYERS)
@@ -261,10 +281,8 @@ class EmbeddedStore:
             try:
                 # A damaged file would end the process when it is read, so it is never mapped.
                 if (digest := file_digest(file)) != part.digest:
-                    raise StorageError(
-                        f"{place}: damaged: its checksum is {digest}, {part.digest} was written",
-                        "load the table anew, with --full",
-                    )
+                    fault = f"damaged: its checksum is {digest}, {part.digest} was written"
+                    raise StorageError(f"{place}: {fault}", _ANEW)
                 env = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False)
             except (OSError, lmdb.Error) as error:
                 if isinstance(error, StorageError):

@@ -14,7 +14,13 @@ from batchinfer.contracts import SLICE
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.hints import Hint
 from batchinfer.lookups.confirmed import confirmed_seconds, confirmed_times
-from batchinfer.lookups.fallback_chain import BY, LEVEL, FallbackChain
+from batchinfer.lookups.fallback_chain import (
+    ATTRIBUTE,
+    BY,
+    LEVEL,
+    FallbackChain,
+    is_attribute,
+)
 from batchinfer.lookups.key_values import convert_key
 from batchinfer.lookups.keyed_snapshots import open_snapshot
 from batchinfer.lookups.stores.stored_rows import stored_key
@@ -38,7 +44,8 @@ def add_fallbacks(
         attributes: what the question says beside the keys.
 
     Raises:
-        ConfigError: the pipeline has no fallbacks, or no level has one of the attributes.
+        ConfigError: the pipeline has no fallbacks, no level has one of the attributes, or one is no
+            text.
         InputMissing: none have been computed.
         StorageError: their table cannot be read.
     """
@@ -55,6 +62,10 @@ def add_fallbacks(
         raise ConfigError(
             f"--attribute: no level of the fallback is by {unknown[0]!r}; allowed: "
             f"{', '.join(sorted(chain.attributes)) or 'none, as no level has by'}"
+        )
+    if unfit := [name for name, value in attributes.items() if not is_attribute(value)]:
+        raise ConfigError(
+            f"--attribute: {unfit[0]}: got {attributes[unfit[0]]!r}, no UTF-8; allowed: {ATTRIBUTE}"
         )
     if not exists(context.fallbacks):
         raise InputMissing(

@@ -17,7 +17,7 @@ from batchinfer.contracts import SLICE
 from batchinfer.errors import InputError
 from batchinfer.lake.snapshots import arrow_schema, kept_rows, maps_columns, open_table
 from batchinfer.lake.table_places import storage_faults
-from batchinfer.lookups.key_values import convert_key
+from batchinfer.lookups.key_values import convert_keys
 from batchinfer.lookups.keyed_files import Key
 from batchinfer.lookups.newest_by_key import is_read_by_key, newest_by_key
 from batchinfer.pipeline.definition.context import Context
@@ -38,7 +38,8 @@ def feature_rows(
 
     Raises:
         InputMissing: nothing has landed.
-        InputError: keys that do not fit the table.
+        UnfitKeys: keys that do not fit the table.
+        DamagedFile: bytes of a file are not those that were written.
         NoFeatures: a table that Arrow does not read alone.
         StorageError: the table cannot be read.
     """
@@ -51,7 +52,7 @@ def feature_rows(
         )
     schema, names = arrow_schema(table), list(context.pipeline.source.key)
     types = {name: schema.field(name).type for name in names}
-    wanted = [convert_key(key, types) for key in keys]
+    wanted = convert_keys(keys, types)
     order = _order(context, schema.names)
     if is_read_by_key(data.table, table, names):
         found = newest_by_key(data.table, table, names, set(wanted), order)

@@ -12,7 +12,6 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.errors import InputError, InputMissing
 from batchinfer.pipeline.answering.torch_mapping import TorchMapping
 from batchinfer.service.asked_predictor import Predicted, WrongQuestion
 from batchinfer.service.served_values import ServedPipeline
@@ -31,7 +30,9 @@ class PipelinePredictor:
 
     def of_keys(self, keys: Sequence[Mapping[str, Any]]) -> Predicted:
         """The newest landed row of each key, scored."""
+        from batchinfer.lookups.key_values import UnfitKeys
         from batchinfer.pipeline.answering.feature_rows import NoFeatures, feature_rows
+        from batchinfer.service.question_keys import wrong_keys
 
         try:
             rows = feature_rows(self._context, keys)
@@ -40,11 +41,9 @@ class PipelinePredictor:
                 "no-features",
                 "rows of this pipeline's table cannot be looked up alone; allowed: rows",
             ) from None
-        except InputMissing:
-            raise
-        except InputError as error:
-            told = [{"name": "keys", "allowed": problem} for problem in error.problems]
-            raise WrongQuestion("wrong-key", error.problems[0], told) from None
+        except UnfitKeys as error:
+            problem = wrong_keys(error, keys, listed=True)
+            raise WrongQuestion(problem.kind, problem.detail, problem.errors) from None
         scorer = self._scorer
         version = scorer.model().ref.version
         told = iter(scorer.score([row for row in rows if row is not None]))
