@@ -148,7 +148,7 @@ def test_a_damaged_pointer_is_replaced_by_a_load_of_all_rows(
         shop.load()
     (problem,) = told.value.problems
     assert problem.startswith(f"{file}: damaged: ")
-    assert "\n" not in problem and "pydantic" not in problem
+    assert not any(word in problem for word in ("\n", "pydantic", "instance of"))
     assert commands_of(told.value.hint) == full_command(shop)
     (store,) = shop.load(full=True, verify=True).stores
     assert "damaged pointer was replaced" in store.way

@@ -191,8 +191,10 @@ def read_pointer(text: str | bytes, place: str) -> Pointer:
         return from_json(Pointer, text)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise _damaged(place, f"{where}: {fault['msg']}" if where else fault["msg"]) from error
+        where = ".".join(("pointer", *(str(part) for part in fault["loc"])))
+        no_object = fault["type"] == "dataclass_type"
+        said = "it is no JSON object" if no_object else fault["msg"]
+        raise _damaged(place, f"{where}: {said}") from error
     except ValueError as error:
         raise _damaged(place, str(error)) from error
 
