@@ -170,8 +170,14 @@ class BudgetReached(BatchInferError):
     says_of_slice = False
 
 
-class DamagedPointer(StorageError):
-    """An online store whose server answers, and whose pointer cannot be read."""
+class DamagedStore(StorageError):
+    """An online store that answers, and is not what was loaded: files or rows are missing, or are
+    others than those that were written.
+    """
+
+
+class DamagedPointer(DamagedStore):
+    """An online store that answers, and whose pointer cannot be read."""
 
 
 class DamagedLog(StorageError):

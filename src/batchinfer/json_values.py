@@ -27,7 +27,7 @@ def to_json(value: object) -> str:
     return json.dumps(value, default=_parts)
 
 
-def from_json(type_: type[_T], text: str) -> _T:
+def from_json(type_: type[_T], text: str | bytes) -> _T:
     """The value of this type that `to_json` wrote.
 
     Raises:

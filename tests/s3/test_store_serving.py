@@ -12,7 +12,10 @@ from service import served_project
 from service.served_project import KEY, new_project, rows, write_generation
 
 from batchinfer.config.shapes.online_stores import EmbeddedTarget
+from batchinfer.errors import DamagedStore
+from batchinfer.lake.table_places import open_filesystem
 from batchinfer.lookups.stores.embedded_store import EmbeddedStore
+from batchinfer.lookups.stores.generation import Layer
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.service.followed_store import FollowedStore
 from batchinfer.service.served_values import ServedPipeline
@@ -69,3 +72,17 @@ def test_fetched_files_of_dropped_generations_are_removed(
         store.close()
 
     asyncio.run(scenario())
+
+
+def test_a_file_that_the_bucket_has_lost_is_not_taken_from_a_copy(
+    lake: str, tmp_path: Path
+) -> None:
+    store = EmbeddedStore(f"{lake}/online/lost", str(tmp_path / "cache"))
+    store.begin("1", 1)
+    layer = Layer("1", (store.write_part("1", 0, [([b"a"], [b"1"])]),))
+    store.finish(layer)
+    store.close()
+    filesystem, root = open_filesystem(store.root)
+    filesystem.delete_file(f"{root}/layers/1/part-00000.lmdb")
+    with pytest.raises(DamagedStore, match=r"part-00000\.lmdb: damaged: the file is not there"):
+        store.finish(layer)

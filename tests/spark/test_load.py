@@ -252,7 +252,7 @@ def test_full_writes_all_rows_and_a_way_back_stays(shop: Shop) -> None:
 
 def test_there_is_no_way_back_from_the_first_generation(shop: Shop) -> None:
     shop.publish(FIRST, visits(FIRST, range(4), 100.0))
-    with pytest.raises(InputMissing, match="no generation before"):
+    with pytest.raises(InputMissing, match="nothing was loaded yet"):
         shop.load(rollback=True)
     shop.load()
     with pytest.raises(InputMissing, match="no generation before"):

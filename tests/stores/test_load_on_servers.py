@@ -13,8 +13,10 @@ from spark.conftest import spark  # noqa: F401
 from spark.test_load import FIRST, PIPELINE, SECOND, Shop, visits
 from stores.conftest import database_url
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedStore, StorageError
+from batchinfer.hints import commands_of
 from batchinfer.lookups.stores.online_store import OnlineStore
+from batchinfer.lookups.stores.postgres_store import PostgresStore
 from batchinfer.lookups.stores.stored_rows import stored_key
 from batchinfer.lookups.tables import lookup_rows
 from batchinfer.pipeline.loading.load_targets import store_of
@@ -52,6 +54,15 @@ def store_in(shop: Shop) -> OnlineStore:
     return store_of(context, target)
 
 
+def url_of(kind: str, request: pytest.FixtureRequest) -> str:
+    """The address of a server of this kind."""
+    if kind == "redis":
+        return request.getfixturevalue("redis").url
+    if kind == "postgres":
+        return database_url(request.getfixturevalue("database"))
+    return request.getfixturevalue("dynamodb")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_table_goes_there_and_back(
     kind: str,
@@ -60,13 +71,7 @@ def test_a_table_goes_there_and_back(
     spark: SparkSession,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if kind == "redis":
-        url = request.getfixturevalue("redis").url
-    elif kind == "postgres":
-        url = database_url(request.getfixturevalue("database"))
-    else:
-        url = request.getfixturevalue("dynamodb")
-    shop = shop_with(KINDS[kind], url, tmp_path, spark, monkeypatch)
+    shop = shop_with(KINDS[kind], url_of(kind, request), tmp_path, spark, monkeypatch)
     store = store_in(shop)
     shop.publish(FIRST, visits(FIRST, range(60), 100.0))
     report = shop.load(verify=True)
@@ -84,6 +89,37 @@ def test_a_table_goes_there_and_back(
     assert shop.load(rollback=True).rows == 60
     shop.load(full=True)
     assert len(store.layers()) <= 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_a_server_has_lost_are_told_by_a_load_without_a_change(
+    kind: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    spark: SparkSession,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = shop_with(KINDS[kind], url_of(kind, request), tmp_path, spark, monkeypatch)
+    store = store_in(shop)
+    shop.publish(FIRST, visits(FIRST, range(60), 100.0))
+    shop.load(full=True)
+    assert shop.load().status == "unchanged"
+    pointer = store.pointer()
+    assert pointer is not None
+    (layer,) = pointer.current.layers
+    if isinstance(store, PostgresStore):
+        # A view depends on it, so nobody drops it by mistake.
+        table = f"of_load.{store._relation(layer.name)}"
+        request.getfixturevalue("database").sql(f"DROP TABLE {table} CASCADE")
+    else:
+        store.drop([layer.name])
+    with pytest.raises(DamagedStore, match=r"0 rows are there, 60 were|is not there") as told:
+        shop.load()
+    assert commands_of(told.value.hint) == [shop.context().asked.command("load", "--full")]
+    shop.load(full=True, verify=True)
+    with pytest.raises(DamagedStore):
+        shop.load(rollback=True)
+    assert shop.load(verify=True).status == "unchanged"
 
 
 def test_rows_that_expire_are_all_written_again(

@@ -279,3 +279,6 @@ def test_a_damaged_pointer_is_told(store: PostgresStore, database: Postgres) -> 
     database.sql(f"UPDATE online.pred_pointers SET pointer = '{told}'")
     with pytest.raises(StorageError, match="pred_pointers: damaged"):
         store.pointer()
+    anew = Pointer(replace(generation(), version=9))
+    store.switch(anew, None)
+    assert store.pointer() == anew

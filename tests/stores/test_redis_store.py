@@ -12,7 +12,7 @@ import pytest
 from redis_server import PASSWORD, RedisServer, free_port, redis_cluster, redis_server
 from stores.conftest import batches, generation, write_layer
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedPointer, StorageError
 from batchinfer.lookups.stores.generation import Generation, Layer, Pointer
 from batchinfer.lookups.stores.online_store import Room
 from batchinfer.lookups.stores.redis_store import RedisStore
@@ -82,6 +82,19 @@ def test_a_row_that_the_server_lost_is_noticed(server: RedisServer) -> None:
     server.client.delete(f"pred:scores:{LAYER}:7")
     with pytest.raises(StorageError, match=r"part \d: \d+ rows are there, \d+ were written"):
         store.finish(layer)
+
+
+@pytest.mark.parametrize("text", [b"[]", b"\xff"])
+def test_a_damaged_pointer_is_told_and_replaced(server: RedisServer, text: bytes) -> None:
+    store = RedisStore(server.url, "scores")
+    server.client.set("pred:scores:pointer", text)
+    with pytest.raises(DamagedPointer, match="pred:scores:pointer: damaged"):
+        store.pointer()
+    anew = Pointer(generation(write_layer(store, LAYER, ROWS)))
+    with pytest.raises(StorageError):
+        store.switch(anew, anew)
+    store.switch(anew, None)
+    assert store.pointer() == anew
 
 
 def test_memory_is_foreseen(server: RedisServer) -> None:

@@ -109,9 +109,13 @@ def test_a_damaged_pointer_names_its_file(store: EmbeddedStore) -> None:
     (Path(store.root) / "pointer.json").write_text("{")
     with pytest.raises(StorageError, match=r"pointer\.json: damaged") as told:
         store.pointer()
-    assert told.value.hint == "remove it: the next load then writes all rows anew"
-    (Path(store.root) / "pointer.json").unlink()
-    assert store.pointer() is None
+    assert told.value.hint == "load the table anew, with --full"
+    # Only who expects none may replace it.
+    anew = Pointer(generation("2"))
+    with pytest.raises(StorageError, match="another load"):
+        store.switch(anew, Pointer(generation("1")))
+    store.switch(anew, None)
+    assert store.pointer() == anew
 
 
 def test_layers_are_listed_and_dropped_one_by_one(store: EmbeddedStore) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedStore, StorageError
 from batchinfer.json_values import to_json
 from batchinfer.lookups.stores.dynamodb_table import (
     READ_S,
@@ -115,7 +115,7 @@ class DynamoStore:
         with ThreadPoolExecutor(_THREADS) as threads:
             there = sum(threads.map(partial(self._count, layer.name), range(_SHARDS)))
         if there != layer.rows:
-            raise StorageError(
+            raise DamagedStore(
                 f"{self.place}: layer {layer.name}: {there:,} rows are there, {layer.rows:,} "
                 "were written"
             )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from batchinfer.config.uris import local_path
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedStore, StorageError
 from batchinfer.json_values import from_json, to_json
 from batchinfer.lake.locks import FileLock
 from batchinfer.lake.table_places import open_filesystem, storage_faults
@@ -39,7 +39,7 @@ from batchinfer.lookups.stores.generation import (
     read_pointer,
     succeeding,
 )
-from batchinfer.lookups.stores.lmdb_files import file_digest, write_lmdb
+from batchinfer.lookups.stores.lmdb_files import check_length, file_digest, write_lmdb
 from batchinfer.lookups.stores.online_store import Room, Rows, StreamedRow, part_of
 from batchinfer.lookups.stores.streamed_rows import (
     STAMP_BYTES,
@@ -47,6 +47,7 @@ from batchinfer.lookups.stores.streamed_rows import (
     if_newer,
     pointer_below,
     stamp,
+    unless_damaged,
 )
 
 if TYPE_CHECKING:
@@ -111,17 +112,19 @@ class EmbeddedStore:
 
     def finish(self, layer: Layer) -> None:
         for part in layer.parts:
+            # A file that was fetched before tells nothing of the one that others will fetch.
+            check_length(self._part_place(layer.name, part), part.digest)
             env = self._map(layer.name, part)
             entries = 0 if env is None else env.stat()["entries"]
             if entries != part.rows:
-                raise StorageError(
+                raise DamagedStore(
                     f"{self._part_place(layer.name, part)}: {entries:,} rows are there, "
                     f"{part.rows:,} were written"
                 )
 
     def switch(self, new: Pointer, expected: Pointer | None) -> None:
         # Whoever loads holds the lease of the store, so nobody comes between the two.
-        if succeeding(new, expected, self.pointer()) is None:
+        if succeeding(new, expected, unless_damaged(self.pointer)) is None:
             raise StorageError(f"{self.root}: another load has set the pointer meanwhile")
         self._put_text(to_json(new.bare()), POINTER_FILE)
 
@@ -282,8 +285,10 @@ class EmbeddedStore:
                 # A damaged file would end the process when it is read, so it is never mapped.
                 if (digest := file_digest(file)) != part.digest:
                     fault = f"damaged: its checksum is {digest}, {part.digest} was written"
-                    raise StorageError(f"{place}: {fault}", _ANEW)
+                    raise DamagedStore(f"{place}: {fault}", _ANEW)
                 env = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False)
+            except FileNotFoundError:
+                raise DamagedStore(f"{place}: damaged: the file is not there") from None
             except (OSError, lmdb.Error) as error:
                 if isinstance(error, StorageError):
                     raise
@@ -360,13 +365,13 @@ class EmbeddedStore:
         finally:
             lock.release(remove=True)
 
-    def _text(self, name: str) -> str | None:
+    def _text(self, name: str) -> bytes | None:
         """What a file says; None where it is not there."""
         filesystem, root = open_filesystem(self.root)
         with storage_faults(f"{self.root}/{name}", "read"):
             try:
                 with filesystem.open_input_stream(f"{root}/{name}") as file:
-                    return file.read().decode()
+                    return file.read()
             except FileNotFoundError:
                 return None
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from batchinfer.errors import DamagedPointer
 from batchinfer.json_values import from_json
@@ -180,7 +181,7 @@ def succeeding(new: Pointer, expected: Pointer | None, now: Pointer | None) -> P
     return new.streaming(now.streamed if now is not None else {})
 
 
-def read_pointer(text: str, place: str) -> Pointer:
+def read_pointer(text: str | bytes, place: str) -> Pointer:
     """The pointer that a store has as JSON.
 
     Raises:
@@ -188,10 +189,18 @@ def read_pointer(text: str, place: str) -> Pointer:
     """
     try:
         return from_json(Pointer, text)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(("pointer", *(str(part) for part in fault["loc"])))
+        no_object = fault["type"] == "dataclass_type"
+        said = "it is no JSON object" if no_object else fault["msg"]
+        raise _damaged(place, f"{where}: {said}") from error
     except ValueError as error:
-        raise DamagedPointer(
-            f"{place}: damaged: {error}", "remove it: the next load then writes all rows anew"
-        ) from error
+        raise _damaged(place, str(error)) from error
+
+
+def _damaged(place: str, fault: str) -> DamagedPointer:
+    return DamagedPointer(f"{place}: damaged: {fault}", "load the table anew, with --full")
 
 
 def columns_text(schema: pa.Schema) -> str:

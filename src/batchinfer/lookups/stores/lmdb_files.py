@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedStore, StorageError
+from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.lookups.stores.online_store import Rows
 from batchinfer.lookups.stores.stored_rows import row_checksum
 
@@ -64,3 +65,25 @@ def file_digest(file: Path) -> str:
         while block := opened.read(_READ_BYTES):
             checksum = zlib.crc32(block, checksum)
     return f"{file.stat().st_size}-{checksum:08x}"
+
+
+def check_length(uri: str, digest: str) -> None:
+    """Whether a file lies where it was put, as long as it was written; its bytes are not read.
+
+    Args:
+        uri: a path or `s3a://…`.
+        digest: as `file_digest`; empty: no file was written.
+
+    Raises:
+        DamagedStore: it is gone, or shorter or longer.
+        StorageError: the storage does not answer.
+    """
+    if not digest:
+        return
+    filesystem, path = open_filesystem(uri)
+    with storage_faults(uri, "look at the file"):
+        size = filesystem.get_file_info(path).size
+    if size is None:
+        raise DamagedStore(f"{uri}: damaged: the file is not there")
+    if size != (written := int(digest.partition("-")[0])):
+        raise DamagedStore(f"{uri}: damaged: it has {size:,} bytes, {written:,} were written")

@@ -125,6 +125,9 @@ class OnlineStore(Protocol):
         """Sets the pointer, in one step, if it still is the expected one. Streamed rows may have
         come meanwhile; they stay.
 
+        Args:
+            expected: None: there is none, or one that cannot be read, which is replaced.
+
         Raises:
             StorageError: it is another one: somebody else has loaded meanwhile.
         """

@@ -18,10 +18,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from psycopg import Error, OperationalError
-from psycopg.errors import LockNotAvailable, UniqueViolation
+from psycopg.errors import LockNotAvailable, UndefinedTable, UniqueViolation
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedStore, StorageError
 from batchinfer.json_values import to_json
 from batchinfer.lookups.stores.generation import (
     Generation,
@@ -50,7 +50,7 @@ from batchinfer.lookups.stores.postgres_queries import (
 )
 from batchinfer.lookups.stores.store_addresses import shown_address
 from batchinfer.lookups.stores.stored_rows import row_checksum
-from batchinfer.lookups.stores.streamed_rows import pointer_below
+from batchinfer.lookups.stores.streamed_rows import pointer_below, unless_damaged
 
 _T = TypeVar("_T")
 # PostgreSQL cuts longer names without a word.
@@ -135,10 +135,15 @@ class PostgresStore:
         limit = _LOAD_S + layer.rows / _INDEXED_A_SECOND
         with self._loading("count and index a layer", limit) as connection:
             counts = SQL("SELECT part, count(*) FROM {} GROUP BY part").format(table)
-            there: dict[int, int] = dict(connection.rows(counts))
+            try:
+                there: dict[int, int] = dict(connection.rows(counts))
+            except UndefinedTable:
+                raise DamagedStore(
+                    f"{self.place}: layer {layer.name}: its table {relation} is not there"
+                ) from None
             for part in sorted(there.keys() | told.keys()):
                 if there.get(part, 0) != told.get(part, 0):
-                    raise StorageError(
+                    raise DamagedStore(
                         f"{self.place}: layer {layer.name}, part {part}: {there.get(part, 0):,} "
                         f"rows are there, {told.get(part, 0):,} were written"
                     )
@@ -161,7 +166,8 @@ class PostgresStore:
     def switch(self, new: Pointer, expected: Pointer | None) -> None:
         with self._loading("set the pointer") as connection, connection.transaction():
             self._lock(connection)
-            after = succeeding(new, expected, self._parsed(self._pointer_text(connection)))
+            text = self._pointer_text(connection)
+            after = succeeding(new, expected, unless_damaged(lambda: self._parsed(text)))
             if after is None:
                 raise StorageError(f"{self.place}: another load has set the pointer meanwhile")
             self._put_pointer(connection, after)

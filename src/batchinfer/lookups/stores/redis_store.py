@@ -20,7 +20,7 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError, RedisError
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedStore, StorageError
 from batchinfer.json_values import to_json
 from batchinfer.lookups.stores.generation import (
     Generation,
@@ -125,7 +125,7 @@ class RedisStore:
             for part in sorted(found | {number for number, rows in told.items() if rows}):
                 there = self._count(layer.name, part)
                 if there != told.get(part, 0):
-                    raise StorageError(
+                    raise DamagedStore(
                         f"{self.place}: layer {layer.name}, part {part}: {there:,} rows are "
                         f"there, {told.get(part, 0):,} were written"
                     )
@@ -148,7 +148,7 @@ class RedisStore:
             return swap_pointer(lambda: self._client().get(name), self._parsed, put, change)
 
     def _parsed(self, text: bytes) -> Pointer:
-        return read_pointer(text.decode(), f"{self.place}, {self._name('pointer')}")
+        return read_pointer(text, f"{self.place}, {self._name('pointer')}")
 
     def upsert(self, commit: int, rows: Iterable[Rows]) -> int:
         pointer = pointer_below(self, commit)

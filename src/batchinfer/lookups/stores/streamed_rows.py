@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from batchinfer.errors import InputError, StorageError
+from batchinfer.errors import DamagedPointer, InputError, StorageError
 from batchinfer.lookups.stores.generation import Generation, Pointer
 from batchinfer.lookups.stores.online_store import newest_first
 
@@ -85,6 +85,14 @@ def newest_rows(
     return newest_first(layers)
 
 
+def unless_damaged(read: Callable[[], Pointer | None]) -> Pointer | None:
+    """A pointer that can be read; None also of one that cannot, which a new one may replace."""
+    try:
+        return read()
+    except DamagedPointer:
+        return None
+
+
 def swap_pointer(
     read: Callable[[], _T | None],
     parse: Callable[[_T], Pointer],
@@ -102,7 +110,7 @@ def swap_pointer(
     """
     for _ in range(_SWAPS):
         found = read()
-        now = None if found is None else parse(found)
+        now = None if found is None else unless_damaged(lambda text=found: parse(text))
         after = change(now)
         if after is None:
             return False

@@ -10,6 +10,13 @@ from batchinfer.lookups.stores.online_store import OnlineStore
 from batchinfer.lookups.stores.store_catalogue import StoredTable, open_store
 from batchinfer.pipeline.definition.context import Context
 
+# The least that names a store in a pipeline file; the variables hold addresses.
+_WRITTEN = {
+    "redis": "load: [{kind: redis, url_env: REDIS_URL}]",
+    "dynamodb": "load: [{kind: dynamodb, table: predictions}]",
+    "postgres": "load: [{kind: postgres, url_env: POSTGRES_URL}]",
+}
+
 
 def targets_of(context: Context) -> tuple[Target, ...]:
     """The stores that the pipeline names, else the embedded one."""
@@ -30,12 +37,12 @@ def chosen_targets(context: Context, kind: str | None) -> tuple[Target, ...]:
         return found
     if kind == "embedded":
         return (EmbeddedTarget(kind="embedded"),)
-    named = ", ".join(dict.fromkeys(target.kind for target in targets))
+    named = ", ".join(dict.fromkeys([*(target.kind for target in targets), "embedded"]))
     raise ConfigError(
         f"--to: got {kind}, which pipeline {context.name} does not name under load; allowed: "
-        f"{named}, embedded",
-        f"load: [{{kind: {kind}, …}}] in {context.loaded.file} names it; "
-        "docs/pipeline-file.md has its fields",
+        f"{named}",
+        f"{_WRITTEN[kind]} in {context.loaded.file} names it; docs/pipeline-file.md has all of "
+        "its fields",
     )
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from batchinfer.checked_parquet import CheckedParquetFile
 from batchinfer.contracts import SERVED, SLICE, DataFile
-from batchinfer.errors import BatchInferError, InputMissing
+from batchinfer.errors import BatchInferError
 from batchinfer.lake.snapshots import arrow_schema, open_table, table_files
 from batchinfer.lake.table_places import open_filesystem, reading_faults
 from batchinfer.lookups.keyed_snapshots import table_key
@@ -107,7 +107,7 @@ def open_served(place: str, as_of: str | None, version: int | None = None) -> Se
     """The table as it is now, or at a version.
 
     Raises:
-        InputMissing: there is no table, or no slice up to `as_of`.
+        InputMissing: there is no table.
         InputError: as `table_key`.
         StorageError: its log cannot be read.
     """
@@ -118,8 +118,6 @@ def open_served(place: str, as_of: str | None, version: int | None = None) -> Se
         for file in table_files(table)
         if as_of is None or (file.partition[SLICE] or "") <= as_of
     ]
-    if as_of is not None and not files:
-        raise InputMissing(f"{place}: no slice up to {as_of} has been published")
     line = str(table.metadata().id)
     return ServedTable(place, line, table.version(), schema, key, tuple(files), as_of)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchinfer import stopping
 from batchinfer.contracts import SLICE
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedPointer, StorageError
 from batchinfer.lookups.stores.generation import Generation, Layer, Pointer, columns_text
 from batchinfer.lookups.stores.online_store import OnlineStore, Room
 from batchinfer.pipeline.loading.loading_task import (
@@ -81,23 +81,30 @@ class StoreLoading:
     def run(self) -> LoadedStore:
         """Writes a layer and sets the pointer to it.
 
+        Layers that stay are checked first, so nothing is built on, or told of, a damaged one.
+
         Raises:
+            DamagedStore: a layer that is to stay, or the pointer.
             StorageError: the store, or rows that do not add up; readers then see what they saw.
         """
-        found = self.store.pointer()
+        found, damaged = self._found()
         # Changes are told against what was loaded: rows of streams do not stay above it.
         before = None if found is None else found.bare()
-        sweep(self.store, before)
+        if not damaged:
+            sweep(self.store, before)
         room = Room()
         if before is not None and self.store.ttl_s is not None:
             # Below an overlay, rows would expire though the table still has them.
             changed, way = None, f"rows that are not written again expire: ttl_s {self.store.ttl_s}"
         elif before is not None and not self.full and self._is_same(before.current):
             if before.current.version == self.table.version:
+                check_layers(self.store, before.current)
                 return LoadedStore(before, None, "the table has not changed since")
             changed, way = self._changed(before.current)
+            if changed is not None:
+                check_layers(self.store, before.current)
         else:
-            changed, way = None, "asked for, with --full" if self.full else self._new(before)
+            changed, way = None, self._why_all(before, damaged)
         if changed is None or before is None:
             before = self._without_former(before)
             room = self._room(before.current if before is not None else None)
@@ -107,7 +114,8 @@ class StoreLoading:
         stopping.check()
         after = Pointer(generation, before.current if before is not None else None)
         self.store.switch(after, before)
-        sweep(self.store, after)
+        if not damaged:
+            sweep(self.store, after)
         self.store.sweep_streamed()
         newest = generation.layers[0]
         written = newest.rows if newest.name == self.run_id else 0
@@ -134,7 +142,22 @@ class StoreLoading:
             and loaded.as_of == self.table.as_of
         )
 
-    def _new(self, before: Pointer | None) -> str:
+    def _found(self) -> tuple[Pointer | None, bool]:
+        """The pointer, and whether it is one that cannot be read. All rows then get a new one; what
+        the old one named stays until the next load, for readers that still hold it.
+        """
+        try:
+            return self.store.pointer(), False
+        except DamagedPointer:
+            if not self.full:
+                raise
+            return None, True
+
+    def _why_all(self, before: Pointer | None, damaged: bool) -> str:
+        if damaged:
+            return "asked for, with --full; the damaged pointer was replaced"
+        if self.full:
+            return "asked for, with --full"
         if before is None:
             return "nothing was loaded before"
         return "the table, its columns or the last slice that counts are others than before"
@@ -259,6 +282,17 @@ class StoreLoading:
             confirmed=self.confirmed,
             line=self.table.line,
         )
+
+
+def check_layers(store: OnlineStore, generation: Generation) -> None:
+    """Whether a store still has all that was written into the layers of a generation.
+
+    Raises:
+        DamagedStore: files or rows are missing, or are others; as far as the store's `finish` sees.
+        StorageError: the store does not answer.
+    """
+    for layer in generation.layers:
+        store.finish(layer)
 
 
 def sweep(store: OnlineStore, pointer: Pointer | None) -> None:

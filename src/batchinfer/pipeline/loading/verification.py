@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from batchinfer.contracts import SLICE
-from batchinfer.errors import StorageError
+from batchinfer.errors import DamagedStore
 from batchinfer.lookups.stores.generation import Generation
 from batchinfer.lookups.stores.online_store import OnlineStore
 from batchinfer.masking.hidden_words import HIDDEN
@@ -101,7 +101,7 @@ def verify_store(
         sensitive: columns whose values no difference shows.
 
     Raises:
-        StorageError: a row differs, is missing, or is too many; the first one is told.
+        DamagedStore: a row differs, is missing, or is too many; the first one is told.
     """
     generation = generation.bare()
     for layer in generation.layers:
@@ -134,8 +134,8 @@ def newer_rows(store: OnlineStore, generation: Generation) -> int:
     return sum(1 for _, commit, _ in store.streamed(pointer.current) if commit > generation.version)
 
 
-def _failed(store: OnlineStore, generation: Generation, what: str) -> StorageError:
-    return StorageError(
+def _failed(store: OnlineStore, generation: Generation, what: str) -> DamagedStore:
+    return DamagedStore(
         f"{store.place}: generation {generation.name} is not the table's version "
         f"{generation.version}: {what}",
         "load --full writes all rows anew",
