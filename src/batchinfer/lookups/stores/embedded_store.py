@@ -39,7 +39,13 @@ from batchinfer.lookups.stores.generation import (
     read_pointer,
     succeeding,
 )
-from batchinfer.lookups.stores.lmdb_files import check_length, file_digest, write_lmdb
+from batchinfer.lookups.stores.lmdb_files import (
+    ANEW,
+    check_length,
+    file_digest,
+    open_whole,
+    write_lmdb,
+)
 from batchinfer.lookups.stores.online_store import Room, Rows, StreamedRow, part_of
 from batchinfer.lookups.stores.streamed_rows import (
     STAMP_BYTES,
@@ -56,7 +62,6 @@ if TYPE_CHECKING:
 POINTER_FILE, _LAYERS = "pointer.json", "layers"
 _READ_BYTES = 1 << 20
 _STREAM_LOCK, _LOCK_S = "stream.lock", 30.0
-_ANEW = "load the table anew, with --full"
 # LMDB refuses to open a file a second time in one process, so stores share what is open.
 _mapped: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
 _mapping = threading.Lock()
@@ -218,7 +223,7 @@ class EmbeddedStore:
         self._open.pop(layer.name, None)
         with _mapping:
             _mapped.pop((str(self._local_file(layer.name, part)), part.digest), None)
-        return StorageError(f"{self._part_place(layer.name, part)}: damaged: {error}", _ANEW)
+        return DamagedStore(f"{self._part_place(layer.name, part)}: damaged: {error}", ANEW)
 
     def layers(self) -> frozenset[str]:
         return self._names(_LAYERS)
@@ -271,8 +276,6 @@ class EmbeddedStore:
 
     def _map(self, layer: str, part: LayerPart) -> lmdb.Environment | None:
         """The file of a part; None where no task had rows for it."""
-        import lmdb
-
         if not part.digest:
             return None
         file = self._local_file(layer, part)
@@ -281,19 +284,7 @@ class EmbeddedStore:
             env = _mapped.get((str(file), part.digest))
             if env is not None:
                 return env
-            try:
-                # A damaged file would end the process when it is read, so it is never mapped.
-                if (digest := file_digest(file)) != part.digest:
-                    fault = f"damaged: its checksum is {digest}, {part.digest} was written"
-                    raise DamagedStore(f"{place}: {fault}", _ANEW)
-                env = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False)
-            except FileNotFoundError:
-                raise DamagedStore(f"{place}: damaged: the file is not there") from None
-            except (OSError, lmdb.Error) as error:
-                if isinstance(error, StorageError):
-                    raise
-                raise StorageError(f"{place}: cannot be read: {error}") from error
-            _mapped[str(file), part.digest] = env
+            env = _mapped[str(file), part.digest] = open_whole(file, part.digest, place)
             return env
 
     def _local_file(self, layer: str, part: LayerPart) -> Path:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Address space for one file that is being written, not memory; it grows by this where it is full.
 _MAP_BYTES = 1 << 30
 _READ_BYTES = 1 << 20
+ANEW = "load the table anew, with --full"
 
 
 def write_lmdb(file: Path, rows: Iterable[Rows]) -> tuple[int, int, int]:
@@ -41,6 +42,33 @@ def write_lmdb(file: Path, rows: Iterable[Rows]) -> tuple[int, int, int]:
     finally:
         env.close()
     return count, checksum & 0xFFFF_FFFF_FFFF_FFFF, size
+
+
+def open_whole(file: Path, digest: str, place: str) -> lmdb.Environment:
+    """A file, mapped, if it is as it was written: a damaged one would end the process that reads
+    it.
+
+    Args:
+        place: of the file in the store, for messages.
+
+    Raises:
+        DamagedStore: it is gone, or not as it was written.
+        StorageError: it cannot be read.
+    """
+    import lmdb
+
+    try:
+        if (found := file_digest(file)) != digest:
+            raise DamagedStore(
+                f"{place}: damaged: its checksum is {found}, {digest} was written", ANEW
+            )
+        return lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False)
+    except FileNotFoundError:
+        raise DamagedStore(f"{place}: damaged: the file is not there", ANEW) from None
+    except StorageError:
+        raise
+    except (OSError, lmdb.Error) as error:
+        raise StorageError(f"{place}: cannot be read: {error}") from error
 
 
 def _put_batch(env: lmdb.Environment, pairs: Sequence[tuple[bytes, bytes]]) -> None:
