@@ -152,3 +152,8 @@ def test_tls(asked_project: Path, tmp_path: Path) -> None:
         assert served.url.startswith("https://")
         answer = requests.get(served.url + PATH + QUESTION, verify=str(certificate), timeout=20)
         assert answer.json()["found"] is True
+
+
+def test_a_folder_without_a_project_is_told_whose_pipelines_are_served(tmp_path: Path) -> None:
+    ended = run_service(tmp_path, "--api-keys-file", str(tmp_path / "none"))
+    assert (ended.returncode, "serves the pipelines of /" in ended.stderr) == (2, True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batchinfer.config.loader import load_environment
-from batchinfer.config.project import find_project, pipeline_files
+from batchinfer.config.project import find_project, nearest_project, pipeline_files
 from batchinfer.errors import ConfigError, SetupError
 from batchinfer.lookups.fallback_chain import FallbackChain
 from batchinfer.pipeline.answering.lone_keys import keys_refused
@@ -93,7 +93,7 @@ def _contexts(refs: Sequence[str], env: str, overrides: Sequence[str]) -> dict[s
     project = find_project(Path.cwd())
     load_environment(env, project)
     named = list(dict.fromkeys(refs)) or [file.stem for file in pipeline_files(project)]
-    if not refs and named:
+    if not refs and named and nearest_project(Path.cwd()) is None:
         show_line(f"batchinfer: serves the pipelines of {project}")
     if not named:
         raise ConfigError(
