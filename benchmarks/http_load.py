@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,16 +136,35 @@ async def ask(urls: Sequence[str], rate: float, seconds: float) -> list[float]:
         waits.append(time.perf_counter() - due)
         free.put_nowait(connection)
 
+    await when_due(rate, seconds, lambda due, number: one(due, requests[number % len(requests)]))
+    return waits
+
+
+async def when_due(
+    rate: float, seconds: float, ask_one: Callable[[float, int], Coroutine[Any, Any, None]]
+) -> None:
+    """Asks whenever a question is due, whether those before it were answered or not.
+
+    Args:
+        rate: questions a second.
+        ask_one: gets the moment at which its question is due, and its number; what it raises is
+            raised at the end.
+    """
     began = time.perf_counter()
     tasks = set[asyncio.Task[None]]()
+
+    def forget(task: asyncio.Task[None]) -> None:
+        if task.exception() is None:
+            tasks.discard(task)
+
     for number in range(int(rate * seconds)):
         due = began + number / rate
         if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
-        task = asyncio.create_task(one(due, requests[number % len(requests)]))
+        task = asyncio.create_task(ask_one(due, number))
         tasks.add(task)
+        task.add_done_callback(forget)
     await asyncio.gather(*tasks)
-    return waits
 
 
 def percentile(told: Sequence[float], percent: float) -> float:

@@ -37,6 +37,7 @@ from benchmarks.http_load import (
     percentile,
     serving,
     serving_route,
+    when_due,
 )
 from benchmarks.load import free_port
 from benchmarks.lookup_store import embedded_store, make_project, write_generation
@@ -105,16 +106,7 @@ async def ask(url: str, rows: int, rate: float, seconds: float) -> Asked:
         told.waits.append(time.perf_counter() - due)
         free.put_nowait(connection)
 
-    began = time.perf_counter()
-    tasks = set[asyncio.Task[None]]()
-    for number in range(int(rate * seconds)):
-        due = began + number / rate
-        if (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
-        task = asyncio.create_task(one(due, number))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    await asyncio.gather(*tasks)
+    await when_due(rate, seconds, one)
     return told
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import requests
 from service.served_project import Served, get
@@ -53,3 +55,19 @@ class Asking(threading.Thread):
                     self.answers += 2
         except (requests.RequestException, KeyError, TypeError) as error:
             self.wrong.append(repr(error))
+
+
+@contextmanager
+def asked_all_along(served: Served, askers: int) -> Iterator[list[Asking]]:
+    """So many ask within, each beside the others; no answer was wrong."""
+    asking = [Asking(served, number) for number in range(askers)]
+    for each in asking:
+        each.start()
+    try:
+        yield asking
+    finally:
+        for each in asking:
+            each.ended.set()
+        for each in asking:
+            each.join(30)
+    assert [wrong for each in asking for wrong in each.wrong] == []

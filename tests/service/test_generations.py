@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service.asking import ROWS, Asking, wait_for
+from service.asking import ROWS, asked_all_along, wait_for
 from service.served_project import (
     KEY,
     Served,
@@ -41,19 +41,12 @@ def label(served: Served, number: int = 5) -> str:
 
 def test_a_switch_under_load_fails_no_answer_and_mixes_none(project: Path) -> None:
     with serving(project, "--workers", "2", "--no-access-log") as served:
-        asking = [Asking(served, number) for number in range(4)]
-        for each in asking:
-            each.start()
-        for number in range(2, 9):
-            write_generation(project, "churn", f"g{number}", rows(ROWS, f"g{number}"))
-            time.sleep(0.4)
-        wait_for(served, "g8")
-        time.sleep(0.3)
-        for each in asking:
-            each.ended.set()
-        for each in asking:
-            each.join(30)
-        assert [wrong for each in asking for wrong in each.wrong] == []
+        with asked_all_along(served, 4) as asking:
+            for number in range(2, 9):
+                write_generation(project, "churn", f"g{number}", rows(ROWS, f"g{number}"))
+                time.sleep(0.4)
+            wait_for(served, "g8")
+            time.sleep(0.3)
         assert all(each.answers > 10 for each in asking)
         assert set().union(*(each.seen for each in asking)) >= {"g1", "g8"}
         assert label(served) == "g8"

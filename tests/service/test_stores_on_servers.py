@@ -15,7 +15,7 @@ import pytest
 from postgres import PASSWORD as DATABASE_PASSWORD
 from postgres import USER, Postgres, postgres_server
 from redis_server import PASSWORD, RedisServer, redis_server
-from service.asking import BATCH, PATH, ROWS, Asking, wait_for
+from service.asking import BATCH, PATH, ROWS, asked_all_along, wait_for
 from service.served_project import (
     Served,
     get,
@@ -125,17 +125,10 @@ def refused(served: Served) -> None:
 def test_a_switch_under_load_fails_no_answer_and_mixes_none(place: Place) -> None:
     place.load("g1")
     with place.serving(workers=2) as served:
-        asking = [Asking(served, number) for number in range(3)]
-        for each in asking:
-            each.start()
-        for number in range(2, 6):
-            place.load(f"g{number}")
-            wait_for(served, f"g{number}", within_s=30)
-        for each in asking:
-            each.ended.set()
-        for each in asking:
-            each.join(30)
-        assert [wrong for each in asking for wrong in each.wrong] == []
+        with asked_all_along(served, 3) as asking:
+            for number in range(2, 6):
+                place.load(f"g{number}")
+                wait_for(served, f"g{number}", within_s=30)
         assert all(each.answers > 10 for each in asking)
         assert set().union(*(each.seen for each in asking)) >= {"g1", "g5"}
         assert label(served) == "g5"
@@ -287,17 +280,10 @@ def test_no_more_connections_than_a_few_are_held(tmp_path: Path) -> None:
         place = place_of(server, tmp_path)
         place.load("g1")
         with place.serving() as served:
-            asking = [Asking(served, number) for number in range(40)]
-            for each in asking:
-                each.start()
             most = 0
-            for _ in range(20):
-                most = max(most, len(server.client.client_list()))
-                time.sleep(0.1)
-            for each in asking:
-                each.ended.set()
-            for each in asking:
-                each.join(30)
-            assert [wrong for each in asking for wrong in each.wrong] == []
+            with asked_all_along(served, 40):
+                for _ in range(20):
+                    most = max(most, len(server.client.client_list()))
+                    time.sleep(0.1)
             # One of the loop, of threads 9, and the test's own.
             assert 2 < most <= 1 + 9 + 4

@@ -38,6 +38,17 @@ model: {uri: "models:/small@champion"}
 checks: {max_quarantine_rate: 0.5}
 sink: {table: predictions/small}
 """
+# Rows of another's table that is read in place.
+IN_PLACE = """\
+name: small
+source:
+  kind: delta
+  path: in/table
+  key: id
+  slice: {column: day, unit: day}
+model: {uri: "models:/small@champion"}
+sink: {table: predictions/small}
+"""
 
 
 def rows_of(numbers: range) -> str:

@@ -103,14 +103,13 @@ class SensitiveColumns:
         if self._got.search(text):
             return _without_values(text)
         kept = {f"{mark}{name}{mark}" for name in (*self.names, HIDDEN) for mark in "'\""}
-        head, allowed, tail = text.rpartition(_ALLOWED)
-        head = head if allowed else text
+        head, allowed = parted_allowed(text)
 
         def told(one: re.Match[str]) -> str:
             is_kept = one[0] in kept or head.startswith(_NO_KEY_COLUMN, one.end())
             return one[0] if is_kept else f"{one[1]}{HIDDEN}{one[1]}"
 
-        return _QUOTED.sub(told, head) + allowed + (tail if allowed else "")
+        return _QUOTED.sub(told, head) + allowed
 
     @cached_property
     def _either(self) -> str:
@@ -207,11 +206,15 @@ def _without_values(message: str) -> str:
 
 
 def _without_value(part: str) -> str:
-    head, allowed, tail = part.rpartition(_ALLOWED)
-    if not allowed:
-        head, tail = part, ""
+    head, allowed = parted_allowed(part)
     head = _QUOTED.sub(rf"\1{HIDDEN}\1", head)
     before, got, value = head.partition(_GOT)
     if got and not _TOLD.match(value):
         head = f"{before}{_GOT}{HIDDEN}"
-    return head + allowed + tail
+    return head + allowed
+
+
+def parted_allowed(text: str) -> tuple[str, str]:
+    """A sentence before the words that say what is allowed, and these; they are no value."""
+    head, mark, tail = text.rpartition(_ALLOWED)
+    return (head, mark + tail) if mark else (text, "")

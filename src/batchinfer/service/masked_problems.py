@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchinfer.masking.hidden_words import HIDDEN
-from batchinfer.masking.sensitive_columns import SensitiveColumns
+from batchinfer.masking.sensitive_columns import SensitiveColumns, parted_allowed
 from batchinfer.service.problem_documents import HttpProblem
 from batchinfer.service.served_values import ServedPipeline
 
@@ -59,10 +59,10 @@ class CallerMask:
 
     def _detail(self, text: str) -> str:
         before, got, behind = text.partition(": got ")
-        value, allowed, tail = behind.rpartition("; allowed: ")
+        value, allowed = parted_allowed(behind)
         if not got or self._is_told(before.rpartition(" ")[2], value):
             return self._sensitive.of_text(text)
-        return f"{before}{got}{HIDDEN}{allowed}{tail if allowed else ''}"
+        return f"{before}{got}{HIDDEN}{allowed}"
 
 
 def mask_of(served: ServedPipeline) -> CallerMask | None:

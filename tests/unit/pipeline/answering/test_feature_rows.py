@@ -9,22 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from spark.projects import DAY, SmallProject, csv_of
+from spark.projects import DAY, IN_PLACE, SmallProject, csv_of
 
 from batchinfer.pipeline.answering.feature_rows import feature_rows
 
 NEXT = "2026-11-22"
 DAYS = [dt.date.fromisoformat(day) for day in (NEXT, DAY)]
-IN_PLACE = """\
-name: small
-source:
-  kind: delta
-  path: in/table
-  key: id
-  slice: {column: day, unit: day}
-model: {uri: "models:/small@champion"}
-sink: {table: predictions/small}
-"""
 
 
 @pytest.fixture

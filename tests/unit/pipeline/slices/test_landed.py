@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
-from spark.projects import DAY, SmallProject, csv_of
+from spark.projects import DAY, IN_PLACE, SmallProject, csv_of
 
 from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.pipeline.slices.landed import find_slice, read_data, read_landed
@@ -20,16 +20,6 @@ from batchinfer.pipeline.slices.slice_splits import splits_of
 
 NEXT = "2026-11-22"
 LOOKS_BACK = "features:\n", "prepare:\n  - lag: {columns: size, order: id}\nfeatures:\n"
-IN_PLACE = """\
-name: small
-source:
-  kind: delta
-  path: in/table
-  key: id
-  slice: {column: day, unit: day}
-model: {uri: "models:/small@champion"}
-sink: {table: predictions/small}
-"""
 
 
 @pytest.fixture
