@@ -19,6 +19,7 @@ from batchinfer.config.environment import Environment
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.inference.road_choice import Road
 from batchinfer.inference.watchdog import ChildRunner
+from batchinfer.pipeline.definition.small_runs import is_small
 from batchinfer.pipeline.scoring.devices import load_folder
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
 from batchinfer.pipeline.scoring.roads import RoadOutcome, scoring_plan
@@ -28,7 +29,7 @@ from batchinfer.pipeline.slices.reading import read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.report.terminal import step
-from batchinfer.spark.capacity import is_one_process, master_of, worker_threads
+from batchinfer.spark.capacity import worker_threads
 from batchinfer.spark.jvm import is_running
 
 if TYPE_CHECKING:
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from batchinfer.models.precision import Precision
 
 
-# Workers take seconds to start and to import PyTorch; rows of a slow model gain by more than one
-# process all the same.
-MOST_ROWS = 2_000
-MOST_BYTES = 16 * 2**20
 REASON = (
     "{rows:,} rows are few: read with Arrow, and scored by one process that loads the model "
     "while the session starts"
@@ -53,9 +50,8 @@ def are_few(environment: Environment, pipeline: Pipeline, data: SliceData, road:
 
     Runs on: driver.
     """
-    small = 0 < data.rows <= MOST_ROWS and data.size <= MOST_BYTES
-    is_here = is_one_process(master_of(environment.spark))
-    return small and is_here and pipeline.model.road == "auto" and road.name == "direct"
+    asked = pipeline.model.road == "auto" and road.name == "direct"
+    return asked and is_small(environment, data.rows, data.size)
 
 
 @contextlib.contextmanager
