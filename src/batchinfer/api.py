@@ -41,11 +41,20 @@ def slice_name(given: str | dt.date | None) -> str | None:
     return None if given is None else str(given)
 
 
-def session_of(context: Context) -> Callable[[], SparkSession]:
-    """A function that opens the pipeline's session when it is first needed."""
+# What the workers of a run that scores import: PyTorch takes most of the time.
+_SCORING = ("torch", "batchinfer.pipeline.scoring.scoring_task")
+
+
+def session_of(context: Context, scores: bool = False) -> Callable[[], SparkSession]:
+    """A function that opens the pipeline's session when it is first needed.
+
+    Args:
+        scores: its workers will run the model.
+    """
     from batchinfer.spark.session import session_opener
 
-    return session_opener(context.environment, context.name, context.packed)
+    imports = _SCORING if scores else ()
+    return session_opener(context.environment, context.name, context.packed, imports)
 
 
 def open_context(
@@ -283,7 +292,7 @@ def score(
     if named is None:
         named = newest_slice(context)
         show_line(f"batchinfer: takes slice {named}, the newest that has landed")
-    return score_slice(context, named, session_of(context), force, evolve)
+    return score_slice(context, named, session_of(context, scores=True), force, evolve)
 
 
 def backfill(
@@ -320,7 +329,13 @@ def backfill(
 
     context = open_context(pipeline, env, overrides, project)
     report = backfill_slices(
-        context, str(start), str(end), session_of(context), force, parallel, max_cost=max_cost
+        context,
+        str(start),
+        str(end),
+        session_of(context, scores=True),
+        force,
+        parallel,
+        max_cost=max_cost,
     )
     if report.exit_code:
         error = errors.BatchInferError(report.errors, report.hint)
@@ -359,4 +374,4 @@ def replay(
     from batchinfer.pipeline.replay import replay_slice
 
     context = open_context(pipeline, env, overrides, project)
-    return replay_slice(context, str(slice), session_of(context))
+    return replay_slice(context, str(slice), session_of(context, scores=True))

@@ -36,7 +36,7 @@ def demo() -> dict[str, Any]:
     income, bots = Context.open("income"), Context.open("bot_traffic")
     from batchinfer.api import session_of
 
-    open_session = session_of(income)
+    open_session = session_of(income, scores=True)
     _step("start Spark (a scheduled job pays this once)", open_session)
     _income(income, today, open_session)
     _bot_traffic(bots, open_session)

@@ -89,7 +89,7 @@ def backfill_command(
 
         def backfill(ref: str) -> Any:
             context = Context.open(ref, env, overrides)
-            opener = session_of(context)
+            opener = session_of(context, scores=True)
             return show_backfill(
                 backfill_slices(context, start, end, opener, force, parallel, max_cost=max_cost)
             )

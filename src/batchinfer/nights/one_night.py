@@ -113,7 +113,7 @@ class Night:
         with _Record(context, self.day, is_last) as record:
             check_upstream(context, date)
             # One for both steps: executors are asked once for what they reach.
-            open_session = session_of(context)
+            open_session = session_of(context, scores=True)
             self._land(land, open_session)
             if score.command == "score":
                 last = self._score_day(score, open_session)

@@ -12,7 +12,7 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,8 @@ from batchinfer.config import s3
 from batchinfer.config.environment import Environment, SparkSettings
 from batchinfer.errors import ConfigError, SetupError, StorageError
 from batchinfer.report.terminal import step
+from batchinfer.spark.capacity import is_one_process
+from batchinfer.spark.early_daemon import conf_of_imports, end_early, start_early
 from batchinfer.spark.jvm import forget_ended, is_running
 from batchinfer.spark.jvm_output import without_start_lines
 from batchinfer.spark.shipping import shipment
@@ -131,6 +133,7 @@ def open_session(
     app_name: str,
     extra: Mapping[str, str] | None = None,
     packed: Path | None = None,
+    imports: Sequence[str] = (),
 ) -> SparkSession:
     """Builds the session, or returns the one that runs already (a notebook, spark-submit, the
     demo).
@@ -138,6 +141,8 @@ def open_session(
     Args:
         packed: folder for what executors are sent; without one they are sent nothing. Where
             spark-submit started this process, it has sent it.
+        imports: modules that Python workers have from their start; of a session that runs already,
+            each worker imports what it needs.
 
     Runs on: driver.
 
@@ -149,7 +154,7 @@ def open_session(
     from batchinfer.java import check_java
 
     check_java()
-    conf = session_conf(settings) | dict(extra or {})
+    conf = session_conf(settings) | conf_of_imports(imports) | dict(extra or {})
     if _STARTED_BY_SPARK in os.environ:
         # What was given to spark-submit itself wins over the environment's file.
         submitted = _submitted()
@@ -157,11 +162,14 @@ def open_session(
     elif not is_running():
         _check_master(conf)
         forget_ended()
+        end_early()
         if packed is not None:
             sent = shipment(settings, packed)
             conf |= sent.conf
             if sent.python is not None:
                 os.environ["PYSPARK_PYTHON"] = sent.python
+        if imports and is_one_process(conf["spark.master"]):
+            conf |= start_early(conf)
     # Another Spark in SPARK_HOME would be started in place of the installed one, without Delta's
     # jars.
     os.environ["SPARK_HOME"] = os.environ.get("BATCHINFER_SPARK_HOME", str(spark_home()))
@@ -259,12 +267,17 @@ def _start_apart(start: Callable[[], object]) -> None:
         raise failed[0]
 
 
-def session_opener(environment: Environment, name: str, packed: Path) -> Callable[[], SparkSession]:
+def session_opener(
+    environment: Environment, name: str, packed: Path, imports: Sequence[str] = ()
+) -> Callable[[], SparkSession]:
     """A function that opens a pipeline's session when it is first needed, once, whichever thread
     asks.
 
     When it is first opened, it has executors that can run the model, and they reach the places of
     the environment.
+
+    Args:
+        imports: see `open_session`.
     """
     reached: list[bool] = []
 
@@ -273,7 +286,9 @@ def session_opener(environment: Environment, name: str, packed: Path) -> Callabl
         from batchinfer.spark.reach import check_reach
 
         with _opening:
-            spark = open_session(environment.spark, f"batchinfer {name}", packed=packed)
+            spark = open_session(
+                environment.spark, f"batchinfer {name}", packed=packed, imports=imports
+            )
             if not reached:
                 check_capacity(spark, environment.spark.model_task)
                 check_reach(spark, {"lake": environment.lake, "staging": environment.staging})
