@@ -41,8 +41,21 @@ def slice_name(given: str | dt.date | None) -> str | None:
     return None if given is None else str(given)
 
 
-# What the workers of a run that scores import: PyTorch takes most of the time.
-_SCORING = ("torch", "batchinfer.pipeline.scoring.scoring_task")
+# What the workers of a run that scores import, whatever the model: PyTorch takes most of the time,
+# pandas, which PyArrow asks for, a fifth of it.
+_SCORING = (
+    "torch",
+    "pandas",
+    "safetensors.torch",
+    "batchinfer.inference.engine",
+    "batchinfer.inference.watchdog",
+    "batchinfer.lake.quarantine",
+    "batchinfer.lake.staging",
+    "batchinfer.models.bundle",
+    "batchinfer.models.foreign",
+    "batchinfer.models.handler",
+    "batchinfer.pipeline.scoring.scoring_task",
+)
 
 
 def session_of(context: Context, scores: bool = False) -> Callable[[], SparkSession]:
