@@ -36,6 +36,7 @@ def load_folder(
         ModelError: the bundle is not what it was, or cannot be loaded; fp16 where there is no GPU.
     """
     from batchinfer.models.bundle import read_bundle
+    from batchinfer.models.device_layout import in_tiles
 
     chosen = choose_device(device)
     if precision == "fp16" and chosen == "cpu":
@@ -46,7 +47,8 @@ def load_folder(
             "float32, bf16"
         )
     _turn_to(chosen)
-    return read_bundle(folder, chosen, digest, trust, precision).handler
+    handler = read_bundle(folder, chosen, digest, trust, precision).handler
+    return in_tiles(handler) if chosen == "cpu" else handler
 
 
 def owned_gpu() -> str | None:
