@@ -1,5 +1,5 @@
 """The part of set-up that pip cannot do: jars (Delta, drivers of databases), the JVM's class-data
-archive, byte code.
+archive, an empty registry, byte code.
 
     batchinfer setup                # or, as make calls it: python -m batchinfer.install
 
@@ -22,9 +22,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from batchinfer.errors import SetupError
+from batchinfer.errors import SetupError, StorageError
 from batchinfer.hints import CommandLine, Hint
 from batchinfer.java import check_java
+from batchinfer.models.mlflow_client import empty_registry, make_empty_registry
 from batchinfer.spark.session import class_archive, spark_home
 
 PACKAGES = (
@@ -62,18 +63,21 @@ class Installed:
     Attributes:
         jars_added: jars that Spark lacked.
         archive_made: the class-data archive was missing.
+        registry_made: the empty registry that new projects begin with was missing.
         jars: the folder of Spark's jars.
         archive: the class-data archive.
     """
 
     jars_added: int
     archive_made: bool
+    registry_made: bool
     jars: Path
     archive: Path
 
     def to_json(self) -> dict[str, Any]:
         """The JSON line of `setup`."""
-        done = "ready" if self.jars_added or self.archive_made else "unchanged"
+        is_new = self.jars_added or self.archive_made or self.registry_made
+        done = "ready" if is_new else "unchanged"
         places = {"jars": str(self.jars), "archive": str(self.archive)}
         return {"status": done, **asdict(self), **places}
 
@@ -183,6 +187,7 @@ def set_up() -> Installed:
     Raises:
         SetupError: no usable Java, no network, a jar that is not the locked one, or Spark does not
             start.
+        StorageError: the environment cannot be written to.
     """
     check_java()
     # An editable installation is compiled by nobody else where PYTHONDONTWRITEBYTECODE is set, as
@@ -196,14 +201,17 @@ def set_up() -> Installed:
     if made:
         size = class_archive().stat().st_size / 2**20
         print(f"class-data archive: {size:.0f} MiB, halves the start of the JVM", file=sys.stderr)
-    return Installed(added, made, spark_home() / "jars", class_archive())
+    registry_made = make_empty_registry()
+    if registry_made:
+        print(f"{empty_registry()}: new projects begin with it", file=sys.stderr)
+    return Installed(added, made, registry_made, spark_home() / "jars", class_archive())
 
 
 def main() -> int:
     """Sets up, as make does it; the exit code."""
     try:
         set_up()
-    except SetupError as error:
+    except (SetupError, StorageError) as error:
         print(
             f"batchinfer: {error}" + (f"\nHint: {error.hint}" if error.hint else ""),
             file=sys.stderr,

@@ -11,6 +11,10 @@ import fcntl
 import logging
 import math
 import os
+import shutil
+import sqlite3
+import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Generator, Mapping, Sequence
@@ -62,7 +66,58 @@ def open_client(uri: str) -> MlflowClient:
         warnings.simplefilter(
             "ignore", DeprecationWarning
         )  # MLflow's own use of SQLAlchemy, which nobody here can mend
+        _begin_with_tables(uri)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def empty_registry() -> Path:
+    """Where set-up puts a database with the tables of the installed MLflow, and nothing in them; it
+    lives and dies with the environment.
+    """
+    import mlflow
+
+    return Path(sys.prefix) / "share" / "batchinfer" / f"registry-{mlflow.__version__}.db"
+
+
+def make_empty_registry() -> bool:
+    """Makes that database where it is missing; whether it was.
+
+    MLflow makes its tables by dozens of changes, one behind the other, each written to the disk:
+    that takes seconds, and is the same for every new project.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    wanted = empty_registry()
+    if wanted.is_file():
+        return False
+    with storage_errors(f"an empty registry {wanted}"), tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "registry.db"
+        open_client(f"sqlite:///{made}")
+        with contextlib.closing(sqlite3.connect(made)) as connection:
+            # MLflow makes it anew where there is none, with the place of its own registry.
+            connection.execute("DELETE FROM experiments")
+            connection.commit()
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        _copy_whole(made, wanted)
+    return True
+
+
+def _begin_with_tables(uri: str) -> None:
+    """Lets a registry that is a new file begin as the empty one that set-up has made, if it has."""
+    path, empty = sqlite_path(uri), empty_registry()
+    if path is not None and not path.exists() and empty.is_file():
+        _copy_whole(empty, path)
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Nobody ever sees half of the file."""
+    half = target.with_name(f"{target.name}.{os.getpid()}.new")
+    try:
+        shutil.copyfile(source, half)
+        half.replace(target)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def log_training(
