@@ -65,6 +65,7 @@ PREDICTIONS = """\
 _EXTRACT = ("extract", "--slice", DAY)
 _TRAIN = ("train",)
 _SCORE = ("score", "--slice", DAY, "--force")
+_NIGHT = ("nightly", "--slice", "2026-11-22")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,10 @@ CASES = (
     Case("score 1, no checks", 1, _SCORE, (_EXTRACT, _TRAIN), checked=False),
     Case("score 2,000", 2_000, _SCORE, (_EXTRACT, _TRAIN)),
     Case("score 3,000", 3_000, _SCORE, (_EXTRACT, _TRAIN)),
+    Case("extract 3,000", 3_000, _EXTRACT, ()),
+    Case("train 3,000", 3_000, _TRAIN, (_EXTRACT,)),
+    Case("nightly 3,000", 3_000, _NIGHT, (_EXTRACT, _TRAIN)),
+    Case("nightly, nothing new", 3_000, _NIGHT, (_EXTRACT, _TRAIN, _NIGHT)),
 )
 
 
