@@ -109,19 +109,19 @@ def test_a_model_that_cannot_be_loaded_there_is_exit_7(small: Project) -> None:
 
 
 def test_a_small_night_needs_no_java(small: Project, tmp_path: Path) -> None:
-    without = {"JAVA_HOME": str(tmp_path / "no-java")}
+    no_java = str(tmp_path / "no-java")
     extracted = extract_small(small, slice_="2026-11-20")
-    trained = small.run("train", "-p", "small", **without)
+    trained = small.run("train", "-p", "small", JAVA_HOME=no_java)
     assert (extracted.code, trained.code) == (0, 0), trained.stderr
     assert (extracted.json["session"], trained.json["session"]) == ("", "")
     small.write("in/b.csv", SMALL_ROWS.replace(".5,", ".25,"))
-    night = small.run("nightly", "-p", "small", "--slice", DAY, **without)
+    night = small.run("nightly", "-p", "small", "--slice", DAY, JAVA_HOME=no_java)
     assert night.code == 0, night.stderr
     assert (night.json["landed"], night.json["scored"]) == ([DAY], [DAY])
-    again = small.run("nightly", "-p", "small", "--slice", DAY, **without)
+    again = small.run("nightly", "-p", "small", "--slice", DAY, JAVA_HOME=no_java)
     assert (again.code, again.json["status"]) == (0, "unchanged")
     assert "tarting Spark" not in extracted.stderr + trained.stderr + night.stderr + again.stderr
     by_session = small.run(
-        "extract", "-p", "small", "--slice", "2026-11-22", "--env", "session", **without
+        "extract", "-p", "small", "--slice", "2026-11-22", "--env", "session", JAVA_HOME=no_java
     )
     assert by_session.code == 2 and "JAVA_HOME" in by_session.json["errors"][0]

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
-from batchinfer.pipeline.definition.small_runs import why_session, workplace_opener
+from batchinfer.pipeline.definition.small_runs import is_read_here, workplace_opener
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.slices.landed import read_landed_slices
 from batchinfer.pipeline.slices.slice_data import SliceData
@@ -87,9 +88,12 @@ def train_pipeline(
     check_model_class(settings.model)
     data = training_data(context, settings, slices, open_session)
     open_workplace = workplace_opener(context.environment, open_session, data.size, data.rows)
-    if context.pipeline.prepare or why_session(context.environment, data.size, data.rows):
+    # MLflow takes seconds to import: they pass while Spark starts, or the transforms are fitted.
+    # What this thread needs as well is imported before.
+    if context.pipeline.prepare or not is_read_here(context.environment, data.size, data.rows):
         import_spark()
-    # MLflow takes seconds to import: they pass while Spark starts and the transforms are fitted.
+    else:
+        import_module("torch")
     context.registry.prepare()
     columns = TableColumns(context)
     landed = fields_to_learn_from(columns, data)
@@ -279,6 +283,7 @@ def _train_and_register(
             signature=_signature(fields_to_learn_from(columns, data), transforms, outputs),
             facts=facts, postprocess=postprocess,
         )  # fmt: skip
+        context.registry.settle()  # it draws, and MLflow looks at libraries that draw
         write_card(
             _card_facts(
                 context.pipeline, settings, data, transforms, rule, trained, outputs, report

@@ -61,7 +61,7 @@ def needing_session(why: str) -> Generator[None]:
 
 def starting_words() -> str:
     """What is said while the session starts; it is remembered why."""
-    _started_for[:] = _wanted[-1:]
+    _started_for[:] = filter(None, _wanted[-1:])
     return ": ".join(["starting Spark", *_started_for])
 
 

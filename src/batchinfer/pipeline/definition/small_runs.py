@@ -75,6 +75,18 @@ def why_session(environment: Environment, size: int, rows: int = 0) -> str:
     return why_executors(environment)
 
 
+def is_read_here(environment: Environment, size: int, rows: int = 0) -> bool:
+    """Whether this process reads these rows itself now: they are few, and no session runs.
+
+    Args:
+        size, rows: as those of `why_session`.
+
+    Runs on: driver.
+    """
+    has_session = is_running() or is_submitted()
+    return not has_session and not why_session(environment, size, rows)
+
+
 def workplace_opener(
     environment: Environment, open_session: OpenSession, size: int, rows: int = 0
 ) -> OpenWorkplace:
@@ -88,11 +100,9 @@ def workplace_opener(
     """
 
     def open_workplace() -> Workplace:
-        if is_running() or is_submitted():
-            return open_session()
-        if not (why := why_session(environment, size, rows)):
+        if is_read_here(environment, size, rows):
             return THIS_PROCESS
-        with needing_session(why):
+        with needing_session(why_session(environment, size, rows)):
             return open_session()
 
     return open_workplace

@@ -21,7 +21,7 @@ LOCAL = Environment(spark=SparkSettings(master="local[*,4]"))
 
 
 def _of(**settings: Any) -> Environment:
-    return Environment(spark=SparkSettings(**{"master": "local[2]", **settings}))
+    return Environment(spark=SparkSettings.model_validate({"master": "local[2]", **settings}))
 
 
 @pytest.mark.parametrize(
