@@ -24,7 +24,9 @@ class Report:
 
 @dataclass
 class ExtractReport(Report):
-    """Report of `extract`; rows_in = rows_landed + rows_quarantined."""
+    """Report of `extract`; rows_in = rows_landed + rows_quarantined. `session` says why it started
+    a Spark session; empty: it started none.
+    """
 
     rows_in: int = 0
     rows_landed: int = 0
@@ -36,6 +38,7 @@ class ExtractReport(Report):
     quarantine: str = ""
     version: int | None = None
     seconds: float = 0.0
+    session: str = ""
     warnings: list[str] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
@@ -111,7 +114,7 @@ class TrainReport(Report):
     slice has their key; `rows_unfit` are rows that an expression of `derive` failed on.
     `measured_against` says of metrics which trivial model they are held against; `baseline` is that
     model's value. `landed_first` is the report of the landing that came before it, where nothing
-    had landed.
+    had landed. `session` says why it started a Spark session; empty: it started none.
     """
 
     model_name: str = ""
@@ -128,6 +131,7 @@ class TrainReport(Report):
     source_table: str = ""
     source_version: int | None = None
     seconds: float = 0.0
+    session: str = ""
     landed_first: ExtractReport | None = None
     warnings: list[str] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)

@@ -79,9 +79,16 @@ def as_result(code: int, stdout: str, stderr: str) -> Result:
 
 
 def new_project(folder: Path) -> Project:
+    """A project with the environments of the checkout, and with `session`: there small data, too,
+    are worked on by a session.
+    """
     for part in ("conf", "examples", "jobs"):
         shutil.copytree(CHECKOUT / part, folder / part)
-    return Project(folder)
+    project = Project(folder)
+    local = (folder / "conf/environments/local.yaml").read_text()
+    of_session = local.replace("spark:\n", "spark:\n  small_runs: session\n", 1)
+    project.write("conf/environments/session.yaml", of_session)
+    return project
 
 
 SMALL_PIPELINE = """\

@@ -16,15 +16,18 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project after extract, train and score of `income`; tests read it and leave it as it is."""
+    """A project after extract, train and score of `income`, each on a session of its own; tests
+    read it and leave it as it is.
+    """
     project = new_project(tmp_path_factory.mktemp("scored"))
     for arguments in (
         ("extract", "-p", "income", "--slice", "2026-11-21"),
         ("train", "-p", "income"),
     ):
-        result = project.run(*arguments)
+        result = project.run(*arguments, "--env", "session")
         assert result.code == 0, result.stderr
-    result = project.run("score", "-p", "income", "--slice", "2026-11-21")
+        assert result.json["session"] == "spark.small_runs: session"
+    result = project.run("score", "-p", "income", "--slice", "2026-11-21", "--env", "session")
     assert result.code == 0, result.stderr
     yield project
 

@@ -152,8 +152,9 @@ def test_an_unknown_command_and_option_end_in_the_json_line(small: Project) -> N
 
 def test_java_that_is_not_there_is_one_sentence(small: Project, tmp_path: Path) -> None:
     result = small.run(
-        "extract", "-p", "small", "--slice", DAY, JAVA_HOME=str(tmp_path / "no-java")
-    )
+        "extract", "-p", "small", "--slice", DAY, "--env", "session",
+        JAVA_HOME=str(tmp_path / "no-java"),
+    )  # fmt: skip
     assert result.code == 2
     assert len(result.json["errors"]) == 1
     assert "JAVA_HOME" in result.json["errors"][0]

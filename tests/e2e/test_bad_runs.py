@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import pytest
 from e2e.commands import BATCHINFER, DAY, Project, as_result, extract_small, tables
 from spark.refusing import NET
 
@@ -87,11 +88,14 @@ def test_rows_that_could_not_be_scored_are_replayed(small: Project) -> None:
     assert (nothing.code, nothing.json["status"], nothing.json["rows_in"]) == (0, "unchanged", 0)
 
 
-def test_ctrl_c_in_the_middle_of_a_run_leaves_nothing_half_written(small: Project) -> None:
+@pytest.mark.parametrize(("env", "after_s"), [("local", 0.3), ("session", 2.5)])
+def test_ctrl_c_in_the_middle_of_a_run_leaves_nothing_half_written(
+    small: Project, env: str, after_s: float
+) -> None:
     small.write(
         "in/a.csv", "id,color,size,big\n" + "".join(f"{n},red,{n}.5,no\n" for n in range(400_000))
     )
-    command = [str(BATCHINFER), "extract", "-p", "small", "--slice", DAY]
+    command = [str(BATCHINFER), "extract", "-p", "small", "--slice", DAY, "--env", env]
     running = subprocess.Popen(
         command,
         cwd=small.root,
@@ -105,7 +109,7 @@ def test_ctrl_c_in_the_middle_of_a_run_leaves_nothing_half_written(small: Projec
     deadline = time.monotonic() + 60
     while not list(held.glob("**/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(2.5)
+    time.sleep(after_s)
     os.killpg(running.pid, signal.SIGINT)
     stdout, stderr = running.communicate(timeout=60)
     result = as_result(running.returncode, stdout, stderr)

@@ -1,14 +1,15 @@
-"""A slice of few rows: scored by one process beside the driver, with the same table as by the
-executors, whatever the rows do.
+"""A slice of few rows: landed and fitted on in the command's process, scored by one process beside
+it, with the same tables as by the executors, whatever the rows do.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
-from e2e.commands import DAY, Project, extract_small, quarantined
+from e2e.commands import DAY, SMALL_ROWS, Project, extract_small, quarantined
 
 # Two of the twenty rows end a process that scores them, once the file is there.
 NET = """
@@ -105,3 +106,22 @@ def test_a_model_that_cannot_be_loaded_there_is_exit_7(small: Project) -> None:
     assert (planned.code, result.code) == (7, 7)
     assert planned.json["errors"] == result.json["errors"]
     assert "no usable GPU" in result.json["errors"][0]
+
+
+def test_a_small_night_needs_no_java(small: Project, tmp_path: Path) -> None:
+    no_java = str(tmp_path / "no-java")
+    extracted = extract_small(small, slice_="2026-11-20")
+    trained = small.run("train", "-p", "small", JAVA_HOME=no_java)
+    assert (extracted.code, trained.code) == (0, 0), trained.stderr
+    assert (extracted.json["session"], trained.json["session"]) == ("", "")
+    small.write("in/b.csv", SMALL_ROWS.replace(".5,", ".25,"))
+    night = small.run("nightly", "-p", "small", "--slice", DAY, JAVA_HOME=no_java)
+    assert night.code == 0, night.stderr
+    assert (night.json["landed"], night.json["scored"]) == ([DAY], [DAY])
+    again = small.run("nightly", "-p", "small", "--slice", DAY, JAVA_HOME=no_java)
+    assert (again.code, again.json["status"]) == (0, "unchanged")
+    assert "tarting Spark" not in extracted.stderr + trained.stderr + night.stderr + again.stderr
+    by_session = small.run(
+        "extract", "-p", "small", "--slice", "2026-11-22", "--env", "session", JAVA_HOME=no_java
+    )
+    assert by_session.code == 2 and "JAVA_HOME" in by_session.json["errors"][0]

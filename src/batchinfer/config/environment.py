@@ -44,6 +44,8 @@ class SparkSettings(Strict):
             it needs), `package` (their Python has the packages), `nothing` (an image has both).
         conf: Spark settings by their own names; every value is passed as text.
         model_task: what tasks of the model take, where that is more than one core.
+        small_runs: where little is worked on, and no session runs: in this process, on a master
+            `local[…]` (`here`), or by a session all the same (`session`).
         java_options: flags of the driver's JVM.
     """
 
@@ -51,6 +53,7 @@ class SparkSettings(Strict):
     ship: Literal["environment", "package", "nothing"] = "package"
     conf: dict[str, Setting] = Field(default_factory=dict)
     model_task: ModelTask = Field(default_factory=ModelTask)
+    small_runs: Literal["here", "session"] = "here"
     java_options: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+from functools import lru_cache
 from typing import Any
 
 from batchinfer.errors import ModelError
@@ -93,6 +94,8 @@ def _source(module: str) -> str:
     return text
 
 
+# A command verifies its bundle more than once, and to parse the source takes longer than all else.
+@lru_cache(maxsize=64)
 def _class_text(place: str, text: str, name: str) -> str:
     try:
         body = ast.parse(text).body

@@ -20,7 +20,7 @@ from batchinfer.pipeline.definition.next_steps import next_step
 from batchinfer.pipeline.definition.untold_values import telling_no_values, without_values
 from batchinfer.pipeline.observed.observed_run import ObservedRun, observe
 from batchinfer.report.terminal import show_line
-from batchinfer.spark.jvm import as_ended
+from batchinfer.spark.jvm import as_ended, is_running, why_started
 
 if TYPE_CHECKING:
     from batchinfer.lake.runs import LatestRun
@@ -82,11 +82,13 @@ def record_run(
     if told := context.loaded.state.told_once():
         show_line(told)
     seen: ObservedRun | None = None
+    had_session = is_running()
     try:
         _check_format(context.runs)
         seen = observe(context, command, slice_)
         with remedies(context), telling_no_values(context):
             result = work()
+        _tell_session(result, had_session)
         without_values(context, result)
     except (Exception, Interrupted) as error:
         told = _told(error)
@@ -179,6 +181,12 @@ def record_unchanged(
             "seconds": report.seconds,
         }
         append_attempt(context.runs, row, report.to_json())
+
+
+def _tell_session(report: Any, had_session: bool) -> None:
+    """Says in the reports that tell it why their run started a session."""
+    if not had_session and hasattr(report, "session"):
+        report.session = why_started()
 
 
 class _Unforeseen(BatchInferError):

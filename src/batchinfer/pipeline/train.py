@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from batchinfer.pipeline.definition.alias_moves import warn_of_words
 from batchinfer.pipeline.definition.column_names import check_source_columns
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.feature_steps import pipeline_steps
+from batchinfer.pipeline.definition.small_runs import is_read_here, workplace_opener
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.slices.landed import read_landed_slices
 from batchinfer.pipeline.slices.slice_data import SliceData
@@ -40,6 +42,7 @@ from batchinfer.pipeline.training.validation import ValidationRule, choose_valid
 from batchinfer.report.terminal import progress, step
 from batchinfer.spark.capacity import workers
 from batchinfer.spark.session import import_spark
+from batchinfer.spark.tasks import Workplace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +74,7 @@ def train_pipeline(
             days of landing one row a key, that of the newest.
         landed_first: what landed for this training, to be told with it.
 
-    Runs on: driver; fitting on executors.
+    Runs on: driver; fitting on executors, or here where the rows are few.
 
     Raises:
         ConfigError: the pipeline has no `train` section or no features, or the alias cannot be one.
@@ -83,10 +86,15 @@ def train_pipeline(
     report = TrainReport(context.run_id, context.name, "registered", alias=alias)
     report.landed_first = landed_first
     check_model_class(settings.model)
-    # MLflow takes seconds to import: they pass while Spark starts and the transforms are fitted.
-    import_spark()
-    context.registry.prepare()
     data = training_data(context, settings, slices, open_session)
+    open_workplace = workplace_opener(context.environment, open_session, data.size, data.rows)
+    # MLflow takes seconds to import: they pass while Spark starts, or the transforms are fitted.
+    # What this thread needs as well is imported before.
+    if context.pipeline.prepare or not is_read_here(context.environment, data.size, data.rows):
+        import_spark()
+    else:
+        import_module("torch")
+    context.registry.prepare()
     columns = TableColumns(context)
     landed = fields_to_learn_from(columns, data)
     check_source_columns(context.loaded, landed, target_needed=True)
@@ -104,7 +112,7 @@ def train_pipeline(
                 f"{data.table}: no rows to learn from in slices "
                 f"{', '.join(slices) or 'of the landed table'}"
             )
-        transforms, rule = _fit(columns, settings, rows, open_session, report)
+        transforms, rule = _fit(columns, settings, rows, open_workplace(), report)
         _train_and_register(columns, settings, rows, transforms, rule, alias, report)
     report.source_table, report.source_version = data.table, data.version
     report.seconds = round(time.perf_counter() - started, 3)
@@ -173,7 +181,7 @@ def _fit(
     columns: TableColumns,
     settings: Train,
     data: SliceData,
-    open_session: OpenSession,
+    workplace: Workplace,
     report: TrainReport,
 ) -> tuple[TransformPipeline, ValidationRule]:
     from batchinfer.models.targets import task_of
@@ -185,12 +193,11 @@ def _fit(
     used = {name for step in steps for name in step.columns}
     known = fields_to_learn_from(columns, data)
     fields = {name: type_ for name, type_ in known.items() if name in used}
-    spark = open_session()
-    splits = splits_of(data, workers(spark))
+    splits = splits_of(data, workers(workplace))
     task = task_of(settings.target, known[settings.target.column], settings.model)
-    rule = choose_validation(settings.params, spark, splits, settings.target.column)
+    rule = choose_validation(settings.params, workplace, splits, settings.target.column)
     labels = Labels(settings.target, task, tuple(context.pipeline.source.key), rule)
-    fitted = fit_transforms(spark, dump_steps(steps), steps, fields, splits, labels)
+    fitted = fit_transforms(workplace, dump_steps(steps), steps, fields, splits, labels)
     report.stage_seconds["fit"] = round(time.perf_counter() - started, 3)
     return fitted, rule
 
@@ -276,6 +283,7 @@ def _train_and_register(
             signature=_signature(fields_to_learn_from(columns, data), transforms, outputs),
             facts=facts, postprocess=postprocess,
         )  # fmt: skip
+        context.registry.settle()  # it draws, and MLflow looks at libraries that draw
         write_card(
             _card_facts(
                 context.pipeline, settings, data, transforms, rule, trained, outputs, report

@@ -18,12 +18,14 @@ from batchinfer.inference.workers import threads_per_worker
 from batchinfer.machine import cores
 from batchinfer.report.terminal import show_line
 from batchinfer.spark.shipping import is_local
+from batchinfer.spark.tasks import ThisProcess
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
     from pyspark.sql import SparkSession
 
     from batchinfer.config.environment import ModelTask
+    from batchinfer.spark.tasks import Workplace
 
 
 GPU = "gpu"
@@ -79,10 +81,13 @@ def profile_of(spark: SparkSession, task: ModelTask) -> ResourceProfile | None:
     return ResourceProfileBuilder().require(requests).build
 
 
-def workers(spark: SparkSession) -> int:
+def workers(workplace: Workplace) -> int:
     """Tasks that take what all tasks take and run at the same time, in all executors together; at
-    least one.
+    least one. One in this process.
     """
+    if isinstance(workplace, ThisProcess):
+        return 1
+    spark = workplace
     conf = _conf(spark)
     most, each = most_executors(conf), int(conf.get("spark.executor.cores", "1"))
     return max(

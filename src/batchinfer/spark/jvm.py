@@ -1,5 +1,5 @@
-"""The JVM that runs Spark for this process: whether it lives, how its work is broken off, how one
-that has ended is forgotten.
+"""The JVM that runs Spark for this process: whether it lives, why it was started, how its work is
+broken off, how one that has ended is forgotten.
 
 Owns what of PySpark's state says so. Starting one is `session`.
 """
@@ -11,15 +11,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from typing import Any
 
 from batchinfer.errors import StorageError
 from batchinfer.spark.shipping import SENT_PYTHON
 
+# Where PySpark finds the JVM that spark-submit has started.
+_STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
 _ENDS_S = 60.0
 # Between the answer that breaks off and the end of the process.
 _DIES_S = 2.0
 _MOST_CAUSES = 20
+# Why a session is wanted now, and why the one that runs was started. There is one a process.
+_wanted: list[str] = []
+_started_for: list[str] = []
 _HINT = (
     "run the command again: what was committed stands; where memory ran out (the kernel's log "
     "tells), set a smaller spark.driver.memory or fewer cores in "
@@ -30,6 +36,43 @@ _HINT = (
 def is_running() -> bool:
     """Whether this process has a session already, ours or a user's own, and its JVM lives."""
     return _context() is not None and not has_ended()
+
+
+def is_submitted() -> bool:
+    """Whether spark-submit has started this process, and the JVM before it."""
+    return _STARTED_BY_SPARK in os.environ
+
+
+@contextlib.contextmanager
+def needing_session(why: str) -> Generator[None]:
+    """A session that is started in the block is started because of this.
+
+    Args:
+        why: such as `rows are read from a database`.
+
+    Runs on: driver.
+    """
+    _wanted.append(why)
+    try:
+        yield
+    finally:
+        _wanted.remove(why)
+
+
+def starting_words() -> str:
+    """What is said while the session starts; it is remembered why."""
+    _started_for[:] = filter(None, _wanted[-1:])
+    return ": ".join(["starting Spark", *_started_for])
+
+
+def why_started() -> str:
+    """Why the session that runs was started; empty where none runs.
+
+    Runs on: driver.
+    """
+    if not is_running():
+        return ""
+    return _started_for[0] if _started_for else "the command's work is done by executors"
 
 
 def has_ended(wait_s: float = 0.0) -> bool:

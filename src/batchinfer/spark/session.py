@@ -23,7 +23,7 @@ from batchinfer.errors import ConfigError, SetupError, StorageError
 from batchinfer.report.terminal import step
 from batchinfer.spark.capacity import is_one_process
 from batchinfer.spark.early_daemon import conf_of_imports, end_early, start_early
-from batchinfer.spark.jvm import forget_ended, is_running
+from batchinfer.spark.jvm import forget_ended, is_running, is_submitted, starting_words
 from batchinfer.spark.jvm_output import without_start_lines
 from batchinfer.spark.shipping import shipment
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 # Commands hand this on to whatever may need a session: most of them never open one.
 OpenSession = Callable[[], "SparkSession"]
-# Where PySpark finds the JVM that spark-submit has started.
-_STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
 _MASTER_ANSWERS_S = 10.0
 _LOOKS_S = 0.2
 _MASTER = re.compile(
@@ -155,7 +153,7 @@ def open_session(
 
     check_java()
     conf = session_conf(settings) | conf_of_imports(imports) | dict(extra or {})
-    if _STARTED_BY_SPARK in os.environ:
+    if is_submitted():
         # What was given to spark-submit itself wins over the environment's file.
         submitted = _submitted()
         conf = {name: value for name, value in conf.items() if name not in submitted}
@@ -183,7 +181,7 @@ def open_session(
     if is_running():
         _start_apart(builder.getOrCreate)
     else:
-        with step("starting Spark"), without_start_lines():
+        with step(starting_words()), without_start_lines():
             _start_apart(builder.getOrCreate)
     spark = builder.getOrCreate()
     # Set in the session, which passes it to Hadoop's settings: in one that was there before, a

@@ -1,4 +1,5 @@
-"""Runs small tasks on executors, in order, with progress and with errors that keep their class.
+"""Runs small tasks on executors or in this process, in order, with progress and with errors that
+keep their class.
 
 Owns how work travels: a task is a value and so is a result; both cross as JSON, and the rows
 themselves never pass through here.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from batchinfer import errors
 from batchinfer.json_values import as_value, from_json, to_json
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ThisProcess:
+    """Does the tasks here, one after the other, where there is no session and the work is small."""
+
+
+THIS_PROCESS = ThisProcess()
+# Who does tasks: the executors of a session, or this process.
+Workplace: TypeAlias = "SparkSession | ThisProcess"
+# Handed on to whatever may have tasks: most never open one.
+OpenWorkplace = Callable[[], Workplace]
 # The one key of the JSON of an error.
 _ERROR = "batchinfer.error"
 
@@ -59,7 +72,7 @@ class TaskError:
 
 
 def run_tasks(
-    spark: SparkSession,
+    workplace: Workplace,
     work: Work[Task, Result],
     tasks: Sequence[Task],
     description: str,
@@ -67,31 +80,47 @@ def run_tasks(
     row_progress: RowProgress | None = None,
     profile: ResourceProfile | None = None,
 ) -> list[list[Result]]:
-    """Does the work for every task, each in a Spark task of its own; returns the results in the
-    order of the tasks.
+    """Does the work for every task; returns the results in the order of the tasks.
 
-    A task that is tried again starts from nothing; only the results of the attempt that succeeded
-    count.
+    On executors each is a Spark task of its own. One that is tried again starts from nothing; only
+    the results of the attempt that succeeded count. In this process nothing is tried again.
 
     Args:
+        workplace: the session whose executors do the work, or this process.
         undo: is given the results of the tasks that succeeded where others failed.
         row_progress: where the tasks tell of their rows; without it the bar counts tasks.
         profile: what each task takes of an executor; None: what all tasks take.
 
-    Runs on: driver; `work` on executors.
+    Runs on: driver; `work` on executors, or here.
 
     Raises:
         BatchInferError: of the class and with the words that `work` raised it with.
     """
     if not tasks:
         return []
-    context = spark.sparkContext
     numbered = [(number, to_json(task)) for number, task in enumerate(tasks)]
+    if isinstance(workplace, ThisProcess):
+        found = _done_here(work, numbered, description)
+        return results_in_order(found, work.gives, len(tasks), undo)
+    context = workplace.sparkContext
     given = context.parallelize(numbered, len(numbered))
     lines = (given if profile is None else given.withResources(profile)).flatMap(Guarded(work))
-    with show_progress(spark, description, len(tasks), row_progress):
+    with show_progress(workplace, description, len(tasks), row_progress):
         found = lines.collect()
     return results_in_order(found, work.gives, len(tasks), undo)
+
+
+def _done_here(
+    work: Work[Task, Result], numbered: Sequence[tuple[int, str]], description: str
+) -> list[tuple[int, str]]:
+    from batchinfer.report.terminal import progress
+
+    found: list[tuple[int, str]] = []
+    with progress(description, len(numbered)) as advance:
+        for task in numbered:
+            found += Guarded(work)(task)
+            advance(1)
+    return found
 
 
 class Guarded(Generic[Task, Result]):

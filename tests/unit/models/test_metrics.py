@@ -124,3 +124,25 @@ def test_a_regression_is_held_against_the_mean(prediction: np.ndarray, doubtful:
 
 def test_without_rows_of_both_classes_nothing_is_said() -> None:
     assert metric_warnings(binary_metrics(np.ones(5), np.full(5, 0.9))) == []
+
+
+@pytest.mark.parametrize("digits", [0, 1, 3])
+def test_areas_and_shares_are_those_of_scikit_learn_and_scipy(digits: int) -> None:
+    from scipy.stats import binomtest
+    from sklearn.metrics import roc_auc_score
+
+    random = np.random.default_rng(digits)
+    for rows in (2, 3, 40, 999):
+        target = np.arange(rows) % 2
+        score = random.random(rows).round(digits)
+        found = binary_metrics(target, score)
+        assert found["auc"] == pytest.approx(roc_auc_score(target, score), abs=1e-12)
+        right = int(((score >= 0.5) == target).sum())
+        sure = binomtest(right, rows).proportion_ci(0.95, "wilson")
+        assert found["accuracy_low"] == pytest.approx(sure.low, abs=1e-12)
+        assert found["accuracy_high"] == pytest.approx(sure.high, abs=1e-12)
+
+
+def test_scores_that_are_no_numbers_have_no_area() -> None:
+    with pytest.raises(ValueError, match="NaN, which has no rank"):
+        binary_metrics(np.array([0, 1]), np.array([0.5, np.nan]))

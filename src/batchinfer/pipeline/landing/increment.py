@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from batchinfer.config.sources import Source
 from batchinfer.pipeline.definition.context import Context
+from batchinfer.pipeline.definition.small_runs import workplace_opener
 from batchinfer.pipeline.landing.landing_task import LandingPlan, LandingResult, remove_results
+from batchinfer.spark.tasks import OpenWorkplace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +59,11 @@ class Landing:
         from batchinfer.lake.log import read_transactions
 
         return read_transactions(self.table) if exists(self.table) else {}
+
+    def workplace_opener(self, files: Iterable[Listed], open_session: OpenSession) -> OpenWorkplace:
+        """Says who does tasks that read these files, see `small_runs.workplace_opener`."""
+        size = sum(file.size for file in files)
+        return workplace_opener(self.context.environment, open_session, size)
 
     @property
     def is_part(self) -> bool:

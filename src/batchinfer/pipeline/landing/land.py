@@ -17,6 +17,7 @@ from batchinfer.contracts import RESCUED, SLICE, SOURCE_FILE, SOURCE_LINE, comme
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.lake.ledger import file_transactions, mark_transactions, size_transactions, slice_id
 from batchinfer.pipeline.definition.quarantine_rate import is_too_many, shows_quarantine, told_rate
+from batchinfer.pipeline.definition.small_runs import workplace_opener
 from batchinfer.pipeline.definition.table_steps import mends_keys
 from batchinfer.pipeline.landing.counted import Staged
 from batchinfer.pipeline.landing.increment import Landing, NewRecords, StagedRecords
@@ -207,13 +208,10 @@ def _check_keys(
     ):
         return
     landed = snapshot_files(landing.table) if exists(landing.table) else []
-    before = [
-        (file.partition[SLICE], file.path)
-        for file in landed
-        if file.partition[SLICE] in staged.rows
-    ]
+    former = [file for file in landed if file.partition[SLICE] in staged.rows]
     if new.replaces_keys or landing.anew is not None:
-        before = []  # whatever has such a key goes
+        former = []  # whatever has such a key goes
+    before = [(file.partition[SLICE], file.path) for file in former]
     coming = [(file.partition[SLICE], file.path) for file in staged.files]
     hint = new.repeats_hint
     if hint is None and source.numbers_records:
@@ -222,8 +220,11 @@ def _check_keys(
             "or choose other columns for it, remove the duplicates, or say source.unique: assumed "
             "to skip this check"
         )
+    compared = (*former, *staged.files)
+    size, rows = sum(file.size for file in compared), sum(file.rows or 0 for file in compared)
+    open_workplace = workplace_opener(landing.context.environment, open_session, size, rows)
     raise_duplicates(
-        open_session(), landing.table, before, coming, source.key, new.replaced, hint,
+        open_workplace, landing.table, before, coming, source.key, new.replaced, hint,
         landing.context.sensitive,
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ from batchinfer.pipeline.slices.table_columns import table_fields
 from batchinfer.sources.listing import list_files
 from batchinfer.sources.source_splits import SourceSplit, TextSplit, WholeFiles
 from batchinfer.spark.capacity import workers
-from batchinfer.spark.tasks import Work, run_tasks
+from batchinfer.spark.tasks import OpenWorkplace, Work, run_tasks
 
 if TYPE_CHECKING:
     from batchinfer.sources.listing import SourceFile
@@ -126,6 +126,7 @@ def file_increment(
     from batchinfer.sources.readers import plan_source_splits, read_fields
     from batchinfer.sources.rescued import with_rescued
 
+    open_workplace = landing.workplace_opener(files, open_session)
     partly = {*changes.grown, *changes.cut}
     check_whole_lines(landing, [file for file in files if file.name in partly])
     landed, optional = (
@@ -143,8 +144,8 @@ def file_increment(
         if source.columns.new == "add":
             fields = {**fields, **added_columns(new_columns(of_columns), fields, landed)}
     elif isinstance(source, JsonSource) and source.columns.new == "add":
-        splits = aligned_splits(splits, open_session)
-        found = find_json_columns(source, splits, fields, landed or {}, open_session)
+        splits = aligned_splits(splits, open_workplace)
+        found = find_json_columns(source, splits, fields, landed or {}, open_workplace)
         fields = found.fields
         notes += found.notes
     quarantine, grown = landing.context.quarantine, changes.grown
@@ -159,7 +160,11 @@ def file_increment(
         else {},
         sizes={} if landing.is_part else {file.name: file.size for file in changes.read},
     )
-    return Increment.of(records, partial(stage_splits, splits=splits))
+
+    def stage(plan: LandingPlan, open_session: OpenSession) -> Iterable[LandingResult]:
+        return stage_splits(plan, landing.workplace_opener(files, open_session), splits)
+
+    return Increment.of(records, stage)
 
 
 def _list(landing: Landing, source: Files) -> list[SourceFile]:
@@ -195,11 +200,11 @@ def known_files(uri: str, scope: str, names: Sequence[str]) -> Mapping[str, int 
 
 
 def stage_splits(
-    plan: LandingPlan, open_session: OpenSession, splits: Sequence[SourceSplit]
+    plan: LandingPlan, open_workplace: OpenWorkplace, splits: Sequence[SourceSplit]
 ) -> Iterable[LandingResult]:
     """Shares splits of files out over tasks, and stages their records; results of `land_task`.
 
-    Runs on: driver; parsing and writing on executors.
+    Runs on: driver; parsing and writing on executors, or here.
 
     Raises:
         InputError: a file that is damaged, or changed while it was read.
@@ -208,22 +213,22 @@ def stage_splits(
 
     if not splits:
         return
-    spark = open_session()
-    splits = aligned_splits(splits, open_session)
-    tasks = [LandingTask(plan, tuple(group)) for group in group_splits(splits, workers(spark))]
+    workplace = open_workplace()
+    splits = aligned_splits(splits, open_workplace)
+    tasks = [LandingTask(plan, tuple(group)) for group in group_splits(splits, workers(workplace))]
     undo = partial(remove_results, plan)
     files = len({file.name for split in splits for file in split.files})
     work = Work(land_task, LandingTask, LandingResult)
-    for results in run_tasks(spark, work, tasks, f"extracting {files} files", undo):
+    for results in run_tasks(workplace, work, tasks, f"extracting {files} files", undo):
         yield from results
 
 
 def aligned_splits(
-    splits: Sequence[SourceSplit], open_session: OpenSession
+    splits: Sequence[SourceSplit], open_workplace: OpenWorkplace
 ) -> Sequence[SourceSplit]:
     """Splits of which each starts with a record whose line is known.
 
-    Runs on: driver; lines are counted on executors.
+    Runs on: driver; lines are counted on executors, or here.
     """
     from batchinfer.sources.text.byte_ranges import align, needs_count
 
@@ -232,7 +237,7 @@ def aligned_splits(
     if not to_count:
         return splits
     counting = run_tasks(
-        open_session(), Work(count_lines, TextSplit, TextSplit), to_count, "counting lines"
+        open_workplace(), Work(count_lines, TextSplit, TextSplit), to_count, "counting lines"
     )
     counted = [result for [result] in counting]
     return align([*(split for split in text if not needs_count(split)), *counted])

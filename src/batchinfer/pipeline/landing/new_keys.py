@@ -17,13 +17,12 @@ from batchinfer.pipeline.landing.landing_task import KeySearch, LandingResult, l
 from batchinfer.sources.json.unknown_keys import KeyKinds
 from batchinfer.sources.source_splits import TextSplit
 from batchinfer.spark.capacity import workers
-from batchinfer.spark.tasks import Work, run_tasks
+from batchinfer.spark.tasks import OpenWorkplace, Work, run_tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchinfer.sources.source_splits import SourceSplit
-    from batchinfer.spark.session import OpenSession
 
 _SHOWN_KEYS = 10
 # More keys than a table should get in one go: they are data.
@@ -85,7 +84,7 @@ def find_json_columns(
     splits: Sequence[SourceSplit],
     fields: Mapping[str, pa.DataType],
     landed: Mapping[str, pa.DataType],
-    open_session: OpenSession,
+    open_workplace: OpenWorkplace,
 ) -> JsonColumns:
     """The columns that JSON lands: those declared, and with `new: add` those that have landed
     before, and those that keys of the records become. For these, the records are read once more.
@@ -95,7 +94,7 @@ def find_json_columns(
         fields: the declared columns.
         landed: those of the landed table.
 
-    Runs on: driver; the search on executors.
+    Runs on: driver; the search on executors, or here.
 
     Raises:
         InputError: names that Delta cannot store, or that differ from another one in case only;
@@ -109,16 +108,16 @@ def find_json_columns(
     known = {**fields, **{name: type_ for name, type_ in landed.items() if name not in fields}}
     if not splits:
         return JsonColumns(known, ())
-    spark = open_session()
+    workplace = open_workplace()
     types_known = {name: spark_name(type_) for name, type_ in known.items()}
     tasks = [
         KeySearch(source, types_known, tuple(group))
         for group in group_splits(
-            [split for split in splits if isinstance(split, TextSplit)], workers(spark)
+            [split for split in splits if isinstance(split, TextSplit)], workers(workplace)
         )
     ]
     found, work = KeyKinds(), Work(look_for_keys, KeySearch, KeyKinds)
-    for [result] in run_tasks(spark, work, tasks, "looking for new keys"):
+    for [result] in run_tasks(workplace, work, tasks, "looking for new keys"):
         found.add(result)
     types = found.types()
     if len(types) > _MOST_ADDED:

@@ -301,14 +301,17 @@ def _as_json(
     url, source = _http(landing).options.url, _as_files(_http(landing), spool.folder)
     declared = schema_fields(source)
     assert declared is not None
-    splits: Sequence[SourceSplit] = plan_source_splits(_files_of(spool, pages), source, declared)
+    files = _files_of(spool, pages)
+    open_workplace = landing.workplace_opener(files, open_session)
+    splits: Sequence[SourceSplit] = plan_source_splits(files, source, declared)
     landed = table_fields(landing.table) if exists(landing.table) else {}
     if source.columns.new == "add":
-        splits = aligned_splits(splits, open_session)
-    columns = find_json_columns(source, splits, declared, landed, open_session)
+        splits = aligned_splits(splits, open_workplace)
+    columns = find_json_columns(source, splits, declared, landed, open_workplace)
 
     def stage(plan: LandingPlan, open_session: OpenSession) -> Iterable[LandingResult]:
-        return stage_splits(dataclasses.replace(plan, source=source), open_session, splits)
+        workplace = landing.workplace_opener(files, open_session)
+        return stage_splits(dataclasses.replace(plan, source=source), workplace, splits)
 
     nothing = {url: ledger_fingerprint(digest_records(()))}
     records = NewRecords(

@@ -36,6 +36,7 @@ from batchinfer.sources.rescued import is_rescued, with_rescued
 from batchinfer.sources.text.columns import TextRule, convert
 from batchinfer.sources.text.timestamps import TimestampRule
 from batchinfer.spark.capacity import workers
+from batchinfer.spark.jvm import needing_session
 from batchinfer.spark.tasks import guarded, run_batches
 
 if TYPE_CHECKING:
@@ -69,8 +70,10 @@ def find_new_rows(landing: Landing, open_session: OpenSession) -> Increment | No
     address = read_address(source.options, os.environ)
     address.check_file(source.options.url_env)
     options = source.options
+    with needing_session("a database is read through the JVM"):
+        session = open_session()
     database = Database(
-        open_session(), address, jdbc.source_name(options), options.url_env, options.fetch_size
+        session, address, jdbc.source_name(options), options.url_env, options.fetch_size
     )
     reading = _plan_reading(landing, source, database)
     if options.watermark is None:

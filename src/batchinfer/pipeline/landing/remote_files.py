@@ -20,6 +20,7 @@ from batchinfer.pipeline.landing.new_files import file_increment, find_changes
 from batchinfer.pipeline.landing.remote_listing import check_roots, list_remote
 from batchinfer.pipeline.landing.spool import FileSpool
 from batchinfer.spark.hadoop import Store
+from batchinfer.spark.jvm import needing_session
 
 if TYPE_CHECKING:
     from batchinfer.spark.session import OpenSession
@@ -45,7 +46,8 @@ def find_remote_files(landing: Landing, open_session: OpenSession) -> Increment 
 
     def store_of(uri: Uri) -> Store:
         if uri.store not in stores:
-            stores[uri.store] = Store(open_session(), uri)
+            with needing_session("a store is read by Hadoop's file systems"):
+                stores[uri.store] = Store(open_session(), uri)
         return stores[uri.store]
 
     changes = find_changes(landing, list_remote(source.path, store_of))

@@ -1,4 +1,4 @@
-"""Fits the shared transforms with Spark: one pass over the landed files for each dependent stage.
+"""Fits the shared transforms by tasks: one pass over the landed files for each dependent stage.
 
 Each task folds its row groups into partial statistics with the same Arrow code that fits locally;
 the driver merges them in the order of the tasks, so that the same table version gives the same
@@ -16,7 +16,7 @@ from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.models.parameters import Task
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
 from batchinfer.pipeline.training.validation import Partial, ValidationRule
-from batchinfer.spark.tasks import Work, run_tasks
+from batchinfer.spark.tasks import Work, Workplace, run_tasks
 from batchinfer.transforms import (
     ROW_HASH,
     TARGET,
@@ -33,7 +33,6 @@ from batchinfer.transforms.step import State
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from pyspark.sql import SparkSession
 
     from batchinfer.transforms import RowStep, TransformPipeline
 
@@ -125,7 +124,7 @@ def key_hashes(batch: pa.RecordBatch, key: Sequence[str]) -> np.ndarray:
 
 
 def fit_transforms(
-    spark: SparkSession,
+    workplace: Workplace,
     raw_steps: Sequence[Mapping[str, Any]],
     steps: Sequence[RowStep],
     fields: Mapping[str, pa.DataType],
@@ -153,7 +152,7 @@ def fit_transforms(
     for number, fits in enumerate(passes, 1):
         tasks = [PassOf(split, named, raw_steps, states, fits, labelled) for split in splits]
         results = run_tasks(
-            spark,
+            workplace,
             Work(accumulate_split, PassOf, Partial),
             tasks,
             f"fitting transforms, pass {number} of {len(passes)}",

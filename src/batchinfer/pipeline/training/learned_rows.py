@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, DataFile
+from batchinfer.pipeline.definition.small_runs import PREPARED_BY_SPARK, workplace_opener
 from batchinfer.pipeline.landing.spool import FileSpool
 from batchinfer.pipeline.slices.feature_tables import prepared_fields
 from batchinfer.pipeline.slices.reading import read_rows
@@ -34,6 +35,7 @@ from batchinfer.pipeline.training.newest_rows import (
 from batchinfer.pipeline.training.rows_left_out import RowsLeftOut
 from batchinfer.pipeline.training.validation import ValidationRule
 from batchinfer.prepare.table_step import named
+from batchinfer.spark.jvm import needing_session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +70,7 @@ def rows_to_learn_from(
         fields: columns of the table that `data` is read from, and their types.
         superseded: the older copies; None: nothing is left out.
 
-    Runs on: driver; the transforms on executors.
+    Runs on: driver; the transforms on executors, the rest on executors or here.
 
     Raises:
         ConfigError, InputError: a step that does not fit, or cannot compute a row.
@@ -85,10 +87,14 @@ def rows_to_learn_from(
     spool = FileSpool.open(columns.context)
     try:
         if older is not None and older.masks is not None and not columns.preparation.steps:
-            yield without_superseded(open_session(), data, fields, older.masks, spool.folder)
+            environment = columns.context.environment
+            opener = workplace_opener(environment, open_session, data.size, data.rows)
+            yield without_superseded(opener, data, fields, older.masks, spool.folder)
         else:
             folder = spool.folder / "prepared"
-            yield _write(open_session(), columns, data, fields, folder, older is not None)
+            with needing_session(PREPARED_BY_SPARK):
+                spark = open_session()
+            yield _write(spark, columns, data, fields, folder, older is not None)
     finally:
         spool.remove()
 

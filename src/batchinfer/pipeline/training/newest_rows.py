@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, DataFile
+from batchinfer.pipeline.definition.small_runs import PREPARED_BY_SPARK
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.prepare import HIDDEN, SLICE_NAME
 from batchinfer.prepare.table_step import named
-from batchinfer.spark.tasks import Work, run_tasks
+from batchinfer.spark.jvm import needing_session
+from batchinfer.spark.tasks import OpenWorkplace, Work, run_tasks
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
     from batchinfer.spark.session import OpenSession
 
@@ -78,7 +80,9 @@ def find_superseded(
         return _compared(data, key, fields)
     from batchinfer.pipeline.slices.prepared import rows_with_history
 
-    rows = rows_with_history(open_session(), columns, data, with_place(data, fields))
+    with needing_session(PREPARED_BY_SPARK if by_spark else f"{data.rows:,} keys to compare"):
+        spark = open_session()
+    rows = rows_with_history(spark, columns, data, with_place(data, fields))
     keys = rows.select(*(named(name) for name in (*key, SLICE_NAME)))
     return Superseded(with_older(keys, key).where(named(OLDER)).count())
 
@@ -225,7 +229,7 @@ def write_kept(task: KeptOf) -> Iterator[int]:
 
 
 def without_superseded(
-    spark: SparkSession,
+    open_workplace: OpenWorkplace,
     data: SliceData,
     fields: Mapping[str, pa.DataType],
     masks: Mapping[str, np.ndarray],
@@ -238,7 +242,7 @@ def without_superseded(
         masks: rows to be left out, as in `Superseded`.
         folder: that executors see.
 
-    Runs on: driver; files are written on executors.
+    Runs on: driver; files are written on executors, or here.
 
     Raises:
         StorageError: no room.
@@ -259,7 +263,8 @@ def without_superseded(
         ]
         anew[file.path] = target
     work = Work(write_kept, KeptOf, int)
-    counts = iter(run_tasks(spark, work, tasks, "leaving older copies of rows out"))
+    description = "leaving older copies of rows out"
+    counts = iter(run_tasks(open_workplace(), work, tasks, description) if tasks else ())
     files: list[DataFile] = []
     for file in data.files:
         if file.path in anew:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from batchinfer.errors import InputError
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
-from batchinfer.spark.tasks import Work, run_tasks
+from batchinfer.spark.tasks import Work, Workplace, run_tasks
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from pyspark.sql import SparkSession
 
 # Statistics of a part of the rows, as the transforms make and merge them.
 Partial = dict[str, Any]
@@ -53,11 +52,11 @@ class ValidationRule:
 
 
 def choose_validation(
-    params: Mapping[str, Any], spark: SparkSession, splits: Sequence[SliceSplit], target: str
+    params: Mapping[str, Any], workplace: Workplace, splits: Sequence[SliceSplit], target: str
 ) -> ValidationRule:
     """The rule that `train.params` asks for.
 
-    Runs on: driver; by a column, one pass on executors over that column and the target.
+    Runs on: driver; by a column, one pass on executors, or here, over that column and the target.
     """
     from batchinfer.models.parameters import VALIDATION_BY_KEY
     from batchinfer.models.training import setting
@@ -65,7 +64,7 @@ def choose_validation(
     by, share = setting(params, "validation_by"), setting(params, "validation_share")
     if by == VALIDATION_BY_KEY:
         return ValidationRule(share)
-    return ValidationRule(share, by, _find_last_learned(spark, splits, by, target, share))
+    return ValidationRule(share, by, _find_last_learned(workplace, splits, by, target, share))
 
 
 def order_numbers(column: pa.Array) -> np.ndarray:
@@ -112,18 +111,18 @@ def rank_split(task: RanksOf) -> Iterator[Partial]:
 
 
 def _find_last_learned(
-    spark: SparkSession, splits: Sequence[SliceSplit], by: str, target: str, share: float
+    workplace: Workplace, splits: Sequence[SliceSplit], by: str, target: str, share: float
 ) -> float:
     """The value of the column that no more than `share` of the labelled rows lie above: these are
     validated on.
 
-    Runs on: driver; one pass on executors over the two columns.
+    Runs on: driver; one pass on executors, or here, over the two columns.
     """
     from batchinfer.transforms import Ranks, quantile
 
     tasks = [RanksOf(split, by, target) for split in splits]
     results = run_tasks(
-        spark, Work(rank_split, RanksOf, Partial), tasks, f"finding the latest rows by {by}"
+        workplace, Work(rank_split, RanksOf, Partial), tasks, f"finding the latest rows by {by}"
     )
     first, *others = [partial for [partial] in results]
     for partial in others:

@@ -215,6 +215,6 @@ def test_ten_thousand_tiny_files_are_a_few_tasks(
         10_000,
         9_990,
         10,
-        [4],
+        [3],
     )
     assert len(list((local.root / "var").rglob("slice=*/*.parquet"))) <= 8
