@@ -9,8 +9,8 @@ from batchinfer.config.environment import Environment
 from batchinfer.spark.capacity import is_one_process, master_of
 from batchinfer.spark.jvm import is_running
 
-# Workers take seconds to start; rows of a slow model gain by more than one process all the same.
-MOST_ROWS = 2_000
+# Spark and its workers take some eight seconds to start; one process does this much in less.
+MOST_ROWS = 20_000
 MOST_BYTES = 16 * 2**20
 
 
