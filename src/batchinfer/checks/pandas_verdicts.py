@@ -19,14 +19,12 @@ from batchinfer.checks.suites import Expectation, Suite
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
 
-Kind: TypeAlias = Literal["truth", "whole", "large", "real", "infinite", "text", "date", "void"]
+Kind: TypeAlias = Literal["truth", "whole", "large", "real", "infinite", "text", "date"]
 """What a column holds: truth values; whole numbers, of up to 32 bits or larger ones too;
-floating-point numbers, all finite or not; text; dates; nothing but nulls. Of all other types Spark
-judges.
+floating-point numbers, all finite or not; text; dates. Of all other types Spark judges.
 """
 
 _ALL: tuple[Kind, ...] = get_args(Kind)
-_VALUES: tuple[Kind, ...] = ("truth", "whole", "large", "real", "infinite", "text", "date")
 _NUMBERS: tuple[Kind, ...] = ("whole", "large", "real", "infinite")
 
 JUDGED_BY_PANDAS: Mapping[str, Collection[Kind]] = {
@@ -38,22 +36,21 @@ JUDGED_BY_PANDAS: Mapping[str, Collection[Kind]] = {
     "expect_table_columns_to_match_set": (),
     "expect_table_row_count_to_be_between": (),
     "expect_table_row_count_to_equal": (),
-    "expect_column_distinct_values_to_be_in_set": _VALUES,
-    "expect_column_distinct_values_to_contain_set": _VALUES,
-    "expect_column_distinct_values_to_equal_set": _VALUES,
+    "expect_column_distinct_values_to_be_in_set": _ALL,
+    "expect_column_distinct_values_to_contain_set": _ALL,
+    "expect_column_distinct_values_to_equal_set": _ALL,
     "expect_column_max_to_be_between": ("whole", "real", "infinite"),
     "expect_column_mean_to_be_between": _NUMBERS,
     "expect_column_median_to_be_between": _NUMBERS,
     "expect_column_min_to_be_between": ("whole", "real", "infinite"),
-    "expect_column_most_common_value_to_be_in_set": _VALUES,
-    "expect_column_pair_values_a_to_be_greater_than_b": _VALUES,
-    "expect_column_pair_values_to_be_equal": _VALUES,
-    "expect_column_pair_values_to_be_in_set": _VALUES,
+    "expect_column_most_common_value_to_be_in_set": _ALL,
+    "expect_column_pair_values_a_to_be_greater_than_b": _ALL,
+    "expect_column_pair_values_to_be_equal": _ALL,
+    "expect_column_pair_values_to_be_in_set": _ALL,
     "expect_column_proportion_of_non_null_values_to_be_between": _ALL,
-    "expect_column_proportion_of_unique_values_to_be_between": _VALUES,
+    "expect_column_proportion_of_unique_values_to_be_between": _ALL,
     "expect_column_stdev_to_be_between": _NUMBERS,
-    "expect_column_sum_to_be_between": ("real", "infinite"),
-    "expect_column_unique_value_count_to_be_between": _VALUES,
+    "expect_column_unique_value_count_to_be_between": _ALL,
     "expect_column_value_lengths_to_be_between": ("text",),
     "expect_column_value_lengths_to_equal": ("text",),
     "expect_column_value_z_scores_to_be_less_than": _NUMBERS,
@@ -78,7 +75,7 @@ _NOT_WITH: Mapping[str, tuple[str, Any]] = {
     "expect_column_pair_values_a_to_be_greater_than_b": ("ignore_row_if", "neither"),
     "expect_column_pair_values_to_be_equal": ("ignore_row_if", "neither"),
 }
-_WORDS: Mapping[Kind, str] = {
+KIND_WORDS: Mapping[Kind, str] = {
     "truth": "truth values",
     "whole": "whole numbers",
     "large": "whole numbers of more than 32 bits",
@@ -86,7 +83,6 @@ _WORDS: Mapping[Kind, str] = {
     "infinite": "numbers that are infinite",
     "text": "text",
     "date": "dates",
-    "void": "nulls alone",
 }
 # Arguments whose values are compared with those of the columns.
 _COMPARED = ("min_value", "max_value", "value_set", "value_pairs_set")
@@ -98,7 +94,7 @@ _MOST_WHOLE = 2**31
 def kinds_of_types(types: Mapping[str, pa.DataType]) -> dict[str, Kind | None]:
     """What columns of these Arrow types hold, as far as types tell; None: what Spark has to judge.
 
-    What only values tell (large, infinite or missing ones) is not looked at.
+    What only values tell, that they are large or infinite, is not looked at.
     """
     return {name: _kind_of_type(type_) for name, type_ in types.items()}
 
@@ -141,7 +137,7 @@ def _reasons(item: Expectation, kinds: Mapping[str, Kind | None]) -> Iterator[st
             if kind is None:
                 yield f"{told} is judged by Spark for the type of column {name}"
             elif kind not in allowed:
-                yield f"{told} is judged by Spark where column {name} holds {_WORDS[kind]}"
+                yield f"{told} is judged by Spark where column {name} holds {KIND_WORDS[kind]}"
             elif not all(_is_of_kind(value, kind) for value in _compared(item)):
                 yield f"{told} compares column {name} with values of another type"
 
@@ -161,7 +157,7 @@ def _compared(item: Expectation) -> Iterator[Any]:
 
 
 def _is_of_kind(value: Any, kind: Kind) -> bool:
-    if value is None or kind == "void":
+    if value is None:
         return True
     if kind == "truth":
         return isinstance(value, bool)
@@ -187,9 +183,7 @@ def _kind_of_type(type_: pa.DataType) -> Kind | None:
 
 def _kind_of_column(column: pa.ChunkedArray) -> Kind | None:
     kind = _kind_of_type(column.type)
-    if kind is not None and column.null_count == len(column) and len(column):
-        return "void"
-    if kind == "whole" and len(column):
+    if kind == "whole" and column.null_count < len(column):
         least, most = pc.min_max(column).as_py().values()
         return "whole" if least >= -_MOST_WHOLE and most <= _MOST_WHOLE else "large"
     if kind == "real":

@@ -35,7 +35,7 @@ from batchinfer.pipeline.slices.unique_keys import check_keys
 from batchinfer.spark.jvm import is_running
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from batchinfer.checks.judging_process import JudgingProcess
     from batchinfer.spark.session import OpenSession
@@ -166,7 +166,11 @@ class WholeSlice:
         """Duplicate keys and the input suite (exit 3); the suite judges the rows as they landed."""
         inputs, data = self.inputs, self.inputs.data
         started = time.perf_counter()
-        check_keys(lambda: attempt.spark, inputs.columns, data, inputs.road, attempt.prepared)
+
+        def spark() -> SparkSession:
+            return attempt.spark_because("keys repeat, and Spark finds which")
+
+        check_keys(spark, inputs.columns, data, inputs.road, attempt.prepared)
         inputs.report.stage_seconds["keys"] = round(time.perf_counter() - started, 3)
         if "input" not in inputs.suites:
             return

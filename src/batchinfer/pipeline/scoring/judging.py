@@ -6,7 +6,9 @@ Knows no attempt and commits nothing: it says what is wrong, and whoever asked d
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Container
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RunReport
@@ -99,13 +101,15 @@ class Judge:
         from batchinfer.checks.judging_process import JudgeLost
         from batchinfer.checks.pandas_verdicts import columns_judged, kinds_of_values, why_spark
 
-        suite = self.suites[kind]
+        suite, started = self.suites[kind], time.monotonic()
         rows = table()
         rows = rows.select(columns_judged(suite, rows.column_names))
         why = why_spark(suite, kinds_of_values(rows))
         if not why:
             try:
-                return self._beside.judge(rows, kind, name, self._sensitive)
+                said = self._beside.judge(rows, kind, name, self._sensitive)
+                # With the wait for the library, which the process imports first.
+                return replace(said, seconds=time.monotonic() - started)
             except JudgeLost as error:
                 why = f"the process that judges with pandas gave no verdict: {error}"
                 self._beside = None

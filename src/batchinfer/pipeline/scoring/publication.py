@@ -28,6 +28,7 @@ from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.report.terminal import step
 from batchinfer.spark.capacity import model_workers
 from batchinfer.spark.frames import files_frame
+from batchinfer.spark.jvm import is_running
 from batchinfer.spark.session import import_spark
 
 if TYPE_CHECKING:
@@ -98,6 +99,15 @@ class Publication:
         opened = self._open_session()
         self.report.stage_seconds["session"] = round(time.perf_counter() - started, 3)
         return opened
+
+    def spark_because(self, why: str) -> SparkSession:
+        """The session, where something turns out to need it that nobody foresaw.
+
+        Args:
+            why: told by the report, unless the run has a session for another reason.
+        """
+        self.report.session = self.report.session or ("" if is_running() else why)
+        return self.spark
 
     def run(self, started: float) -> None:
         """Publishes the rows; the page is written whether they were published or refused.

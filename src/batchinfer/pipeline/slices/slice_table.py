@@ -7,7 +7,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from batchinfer.contracts import SLICE
-from batchinfer.lake.snapshots import table_schema
+from batchinfer.lake.snapshots import arrow_schema, open_table
 from batchinfer.pipeline.slices.reading import read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
@@ -21,7 +21,7 @@ def slice_table(data: SliceData) -> pa.Table:
     Raises:
         InputError: a file that is missing, damaged, or lacks a column.
     """
-    names = list(table_schema(data.table).names if data.fields is None else data.fields)
+    names = list(data.fields or arrow_schema(open_table(data.table, data.version)).names)
     batches = [rows for split in splits_of(data, 1) for rows in read_rows(split, names)]
     rows = pa.Table.from_batches(batches)
     return rows if SLICE in names else with_slice(rows, data.slice)
