@@ -51,8 +51,9 @@ class RunReport(Report):
     that they read, with versions. `batch_rates` are rows per second by batch size, by device, as
     measured while the run went; `estimated_s` what `plan` would have said before it; `worker_bytes`
     the most memory that one worker process took; `explanation` what bounds the run, in words;
-    `equal_rows` how equal rows were looked for beyond single batches, and why; `precision` what the
-    model computed in; `device_use` the shares of the tasks' time in which each device computed,
+    `equal_rows` how equal rows were looked for beyond single batches, and why; `session` why the
+    run started a Spark session, empty where it started none; `precision` what the model computed
+    in; `device_use` the shares of the tasks' time in which each device computed,
     waited for rows (`input`) and for predictions to be read back and written (`output`); `cores`
     and `gpus` what its executors held, 0 where nothing was scored; `cost` is `seconds` of these at
     the pipeline's `prices`, None without prices.
@@ -84,6 +85,7 @@ class RunReport(Report):
     road: str = ""
     road_reason: str = ""
     equal_rows: str = ""
+    session: str = ""
     checks_passed: int = 0
     checks_failed: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -98,6 +98,42 @@ def test_few_rows_are_scored_beside_the_driver(small: Project) -> None:
     assert _table(small) == kept
 
 
+def test_checks_of_few_rows_say_what_spark_says(small: Project) -> None:
+    small.edit(
+        "conf/pipelines/small.yaml",
+        "checks: {",
+        "checks: {input: conf/input.yaml, predictions: conf/predictions.yaml, ",
+    )
+    small.write(
+        "conf/input.yaml", "- expect_column_max_to_be_between: {column: size, max_value: 20}"
+    )
+    small.write(
+        "conf/predictions.yaml",
+        "- expect_column_values_to_be_between: {column: score, min_value: 2, mostly: 0.5}\n"
+        "- expect_column_values_to_be_in_set: {column: slice, value_set: ['2026-11-21']}\n"
+        "- expect_table_column_count_to_equal: {value: 4}\n"
+        "- expect_column_to_exist: {column: slice, column_index: 1}\n",
+    )
+    assert extract_small(small).code == 0
+    assert small.run("train", "-p", "small").code == 0
+
+    def score(*more: str) -> tuple[Any, Any]:
+        result = small.run("score", "-p", "small", "--slice", DAY, *more)
+        told = {name: result.json[name] for name in ("status", "errors", "checks_failed")}
+        return (result.code, told), result.json["session"]
+
+    beside, session = score()
+    assert (beside[0], len(beside[1]["errors"]), session) == (4, 3, "")
+    assert score("--set", "model.road=direct") == (beside, "model.road: direct")
+    small.write(
+        "conf/input.yaml", "- expect_column_max_to_be_between: {column: size, max_value: 9}"
+    )
+    failed = small.run("score", "-p", "small", "--slice", DAY)
+    by_spark = small.run("score", "-p", "small", "--slice", DAY, "--set", "model.road=direct")
+    assert (failed.code, failed.json["errors"]) == (3, by_spark.json["errors"])
+    assert "input check of slice" in failed.json["errors"][0]
+
+
 def test_a_model_that_cannot_be_loaded_there_is_exit_7(small: Project) -> None:
     assert extract_small(small).code == 0
     assert small.run("train", "-p", "small").code == 0

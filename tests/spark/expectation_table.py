@@ -22,6 +22,7 @@ from spark.expectation_cases import CASES, ROWS, Case, frame_of
 
 from batchinfer.checks.expectations import run_suite
 from batchinfer.checks.known_expectations import expectation_names, refused_because
+from batchinfer.checks.pandas_verdicts import JUDGED_BY_PANDAS, KIND_WORDS
 from batchinfer.checks.suites import load_suite
 from batchinfer.config.environment import SparkSettings
 from batchinfer.spark.session import open_session
@@ -51,11 +52,22 @@ def main() -> int:
     lines = [f"| expectation | arguments | {' | '.join(ROWS)} | |", "|---|---|" + "---|" * 7]
     lines += [line(case, told) for case, told in zip(CASES, answers, strict=True)]
     refused = [f"| `{name}` | {refused_because(name)} |" for name in sorted(expectation_names())]
-    text = FRAME.read_text(encoding="utf-8")
+    text = FRAME.read_text(encoding="utf-8").replace("PANDAS", "\n".join(engine_lines()))
     text = text.replace("VERSION", version("great_expectations")).replace("TABLE", "\n".join(lines))
     kept = [each for each in refused if not each.endswith("| None |")]
     PAGE.write_text(text.replace("REFUSED", "\n".join(kept)), encoding="utf-8")
     return 0
+
+
+def engine_lines() -> list[str]:
+    """The table of what pandas may judge."""
+    lines = ["| expectation | columns that pandas judges |", "|---|---|"]
+    for name, kinds in JUDGED_BY_PANDAS.items():
+        words = (
+            ", ".join(KIND_WORDS[kind] for kind in kinds) or "of any kind: it is about the table"
+        )
+        lines.append(f"| `{name.removeprefix('expect_')}` | {words} |")
+    return lines
 
 
 def line(case: Case, told: list[str]) -> str:

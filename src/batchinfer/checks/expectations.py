@@ -20,16 +20,12 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from batchinfer.checks.findings import Finding, told_result
+from batchinfer.checks.judged_rows import JudgedRows
 from batchinfer.checks.known_expectations import expectation_arguments
+from batchinfer.checks.rows_on_spark import SparkRows
 from batchinfer.checks.sentences import jsonable
 from batchinfer.checks.suites import Expectation, Suite
-from batchinfer.checks.unfit_rows import (
-    Misfits,
-    count_unfit,
-    reads_values,
-    unfit_rows,
-    wrong_type,
-)
+from batchinfer.checks.unfit_rows import Misfits, reads_values, unfit_rows, wrong_type
 from batchinfer.contracts import CheckReport
 from batchinfer.errors import ConfigError
 from batchinfer.masking.sensitive_columns import NONE_SENSITIVE, SensitiveColumns
@@ -50,12 +46,13 @@ def preload() -> threading.Thread:
     The import takes 3-5 s of one core. Started before the session, it passes while the JVM starts.
     Runs on: driver.
     """
-    thread = threading.Thread(target=_import_library, name="great-expectations-import", daemon=True)
+    thread = threading.Thread(target=import_library, name="great-expectations-import", daemon=True)
     thread.start()
     return thread
 
 
-def _import_library() -> None:
+def import_library() -> None:
+    """Imports Great Expectations. Runs on: driver, or a process of its own beside it."""
     import great_expectations  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 
@@ -106,15 +103,24 @@ def _refusal(error: Exception, arguments: Mapping[str, Any]) -> str:
 def run_suite(
     frame: DataFrame, suite: Suite, name: str, sensitive: SensitiveColumns = NONE_SENSITIVE
 ) -> CheckReport:
-    """What each expectation of the suite says of the frame, in the suite's order.
+    """As `judge_rows`, of the rows of a Spark frame: it is read by a few Spark jobs and never
+    collected.
+    """
+    return judge_rows(SparkRows(frame), suite, name, sensitive)
+
+
+def judge_rows(
+    rows: JudgedRows, suite: Suite, name: str, sensitive: SensitiveColumns = NONE_SENSITIVE
+) -> CheckReport:
+    """What each expectation of the suite says of the rows, in the suite's order.
 
     Each result holds `expectation, column, success, observed, unexpected_count, unexpected_percent,
     examples, message`, all JSON-able. An expectation that could not be computed (no such column, a
-    type that does not fit) has failed. On a frame without rows, expectations about values hold, and
+    type that does not fit) has failed. Where there are no rows, expectations about values hold, and
     those about the table (row count, columns, types) are judged as they stand. A row with NaN fails
     whatever is said of its values. Of sensitive columns, counts are told and no values.
 
-    Runs on: driver; the frame is read by a few Spark jobs and never collected.
+    Runs on: driver.
 
     Raises:
         ConfigError: an argument value that Great Expectations refuses.
@@ -123,7 +129,7 @@ def run_suite(
     if not suite.expectations:
         return CheckReport(success=True)
     with _alone():
-        found = _Run(frame, suite, name).findings()
+        found = _Run(rows, suite, name).findings()
     results = [
         told_result(item, finding, sensitive)
         for item, finding in zip(suite.expectations, found, strict=True)
@@ -134,31 +140,28 @@ def run_suite(
 
 
 class _Run:
-    """An ephemeral context around one frame: no files, no store, no docs, nothing persisted."""
+    """An ephemeral context around the rows: no files, no store, no docs, nothing persisted."""
 
-    def __init__(self, frame: DataFrame, suite: Suite, name: str) -> None:
+    def __init__(self, rows: JudgedRows, suite: Suite, name: str) -> None:
         import great_expectations as gx
 
-        self._frame = frame
+        self._rows = rows
         self._items = suite.expectations
         self._built: list[Any] = list(build_suite(suite, name).expectations)
         context = gx.get_context(mode="ephemeral")
         variables: Any = context.variables
         variables.progress_bars = {"globally": False, "metric_calculations": False}
-        # persist would cache the whole frame in the executors' memory, for a suite that reads it a
-        # few times.
-        source = context.data_sources.add_spark(name, persist=False)
-        self._batches = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+        self._batches = rows.batches(context, name)
 
     def findings(self) -> list[Finding]:
         """What was found, in the suite's order."""
         findings: dict[int, Finding] = {}
         for place, item in enumerate(self._items):
-            if (reason := wrong_type(self._frame, item)) is not None:
+            if (reason := wrong_type(self._rows, item)) is not None:
                 findings[place] = Finding(False, {}, reason)
         unfit = self._unfit()
         fit = [place for place in range(len(self._items)) if place not in {*unfit, *findings}]
-        found = self._judged(self._frame, fit)
+        found = self._judged(self._rows, fit)
         groups: dict[tuple[object, ...], list[int]] = {}
         for place, (rows, count) in unfit.items():
             if "mostly" in expectation_arguments(self._items[place].name).allowed:
@@ -167,7 +170,7 @@ class _Run:
                 found[place] = Finding(False, {}, None, count, rows.word)
         for places in groups.values():
             rows, _ = unfit[places[0]]
-            judged = self._judged(self._frame.where(~rows.condition), places)
+            judged = self._judged(self._rows.without(rows.mask), places)
             found |= {
                 place: _with_unfit(self._items[place], judged[place], *unfit[place])
                 for place in places
@@ -177,18 +180,16 @@ class _Run:
 
     def _unfit(self) -> dict[int, tuple[Misfits, int]]:
         """Of each expectation that some rows are unfit for: which rows, and how many."""
-        from pyspark.errors import PySparkException
-
         groups: dict[str, list[tuple[int, Misfits]]] = {}
         for place, item in enumerate(self._items):
-            if (rows := unfit_rows(self._frame, item)) is not None:
+            if (rows := unfit_rows(self._rows, item)) is not None:
                 groups.setdefault(self._condition(place), []).append((place, rows))
         found: dict[int, tuple[Misfits, int]] = {}
         for members in groups.values():
             try:
-                frame = self._rows_of(members[0][0])
-                counts = count_unfit(frame, [rows for _, rows in members])
-            except PySparkException:
+                judged = self._rows_of(members[0][0])
+                counts = judged.count([rows.mask for _, rows in members])
+            except self._rows.faults:
                 if not self._condition(members[0][0]):
                     raise
                 # A row_condition that cannot be computed; the library will say so of each.
@@ -204,21 +205,24 @@ class _Run:
         condition = getattr(self._built[place], "row_condition", None)
         return "" if condition is None else repr(condition)
 
-    def _rows_of(self, place: int) -> DataFrame:
+    def _rows_of(self, place: int) -> JudgedRows:
         """The rows that an expectation's row_condition leaves."""
         if not self._condition(place):
-            return self._frame
-        batch = self._batches.get_batch(batch_parameters={"dataframe": self._frame})
+            return self._rows
+        frame = self._rows.frame
+        batch = self._batches.get_batch(batch_parameters={"dataframe": frame})
         engine: Any = batch.data.execution_engine
-        engine.load_batch_data(_PLACE, self._frame)
+        engine.load_batch_data(_PLACE, frame)
         built = self._built[place]
-        return engine.get_domain_records(
-            {
-                "batch_id": _PLACE,
-                "column": "any",
-                "row_condition": built.row_condition,
-                "condition_parser": built.condition_parser,
-            }
+        return self._rows.with_frame(
+            engine.get_domain_records(
+                {
+                    "batch_id": _PLACE,
+                    "column": "any",
+                    "row_condition": built.row_condition,
+                    "condition_parser": built.condition_parser,
+                }
+            )
         )
 
     def _of_no_rows(self, place: int, found: Finding) -> Finding:
@@ -226,35 +230,33 @@ class _Run:
         item = self._items[place]
         if found.success or found.unfit or not reads_values(item):
             return found
-        columns = set(self._frame.columns)
+        columns = set(self._rows.columns)
         if not all(name in columns or name.partition(".")[0] in columns for name in item.columns()):
             return found
-        from pyspark.errors import PySparkException
-
         try:
-            empty = self._rows_of(place).isEmpty()
-        except PySparkException:
+            empty = self._rows_of(place).is_empty()
+        except self._rows.faults:
             return found
         # A condition that cannot be computed has been told by the library.
         return Finding(True, {"element_count": 0}) if empty else found
 
-    def _judged(self, frame: DataFrame, places: Sequence[int]) -> dict[int, Finding]:
+    def _judged(self, rows: JudgedRows, places: Sequence[int]) -> dict[int, Finding]:
         """What the library finds, by place in the suite; with examples of what broke."""
         if not places:
             return {}
-        found = self._validated(frame, places, examples=0)
+        found = self._validated(rows, places, examples=0)
         broken = [place for place, one in found.items() if _has_examples(one.values)]
-        return found | self._validated(frame, broken, examples=_EXAMPLES)
+        return found | self._validated(rows, broken, examples=_EXAMPLES)
 
     def _validated(
-        self, frame: DataFrame, places: Sequence[int], examples: int
+        self, rows: JudgedRows, places: Sequence[int], examples: int
     ) -> dict[int, Finding]:
         if not places:
             return {}
         from great_expectations.exceptions import GreatExpectationsError
 
         try:
-            return self._library_says(frame, places, examples)
+            return self._library_says(rows, places, examples)
         except (
             GreatExpectationsError,
             ArithmeticError,
@@ -269,31 +271,34 @@ class _Run:
         return {
             place: finding
             for one in places
-            for place, finding in self._validated(frame, [one], examples).items()
+            for place, finding in self._validated(rows, [one], examples).items()
         }
 
     def _library_says(
-        self, frame: DataFrame, places: Sequence[int], examples: int
+        self, rows: JudgedRows, places: Sequence[int], examples: int
     ) -> dict[int, Finding]:
         """The library returns results in an order of its own. They are taken from the validator and
         not from a validation definition, whose store wants JSON of values that are none.
         """
         from great_expectations import ExpectationSuite
 
-        batch = self._batches.get_batch(batch_parameters={"dataframe": frame})
+        batch = self._batches.get_batch(batch_parameters={"dataframe": rows.frame})
         # BASIC never collects more than the examples. A limit of 0 is optimised away, and with it a
         # job an expectation.
         results: Any = batch.validate(
             ExpectationSuite(name="suite", expectations=[self._built[place] for place in places]),
             result_format={"result_format": "BASIC", "partial_unexpected_count": examples},
         ).results
-        return {one.expectation_config.meta[_PLACE]: _plain(one) for one in results}
+        return {one.expectation_config.meta[_PLACE]: _plain(one, rows) for one in results}
 
 
-def _plain(result: Any) -> Finding:
+def _plain(result: Any, rows: JudgedRows) -> Finding:
     """One of the library's results in Python's own values: it holds NumPy's, dates and NaN."""
     raised = _raised(result)
-    values = jsonable(result.result or {})
+    values = jsonable(rows.plain(result.result or {}))
+    if not values.get("element_count", 1):
+        # Of no rows one engine counts none, and the other does not count.
+        values.pop("unexpected_count", None)
     return Finding(bool(result.success) and raised is None, values, raised)
 
 

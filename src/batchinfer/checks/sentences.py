@@ -146,7 +146,8 @@ def jsonable(value: Any) -> Any:
     text.
     """
     if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
+        # NumPy's number as Python's, and a zero without a sign: engines show either.
+        return float(value) + 0.0 if math.isfinite(value) else str(float(value))
     if value is None or isinstance(value, str | int | bool):
         return value
     if isinstance(value, Mapping):

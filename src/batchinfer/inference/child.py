@@ -7,9 +7,10 @@ streams.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -103,7 +104,8 @@ def serve(line: Connection, loader: Callable[[], ScoringHandler], longest_s: flo
     faulthandler.enable()
     keep_freed_memory()
     try:
-        runner = InProcess(loader(), timeout_s=longest_s)
+        with _left_alone():
+            runner = InProcess(loader(), timeout_s=longest_s)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         line.send(_refused(error))
         return
@@ -112,6 +114,19 @@ def serve(line: Connection, loader: Callable[[], ScoringHandler], longest_s: flo
         line.send(LoadedReply(runner.declared))
         while True:
             line.send(_answer(runner, from_ipc(line.recv_bytes())))
+
+
+@contextmanager
+def _left_alone() -> Generator[None]:
+    """What is imported and loaded here stays: the garbage collector does not look through it, now
+    or later.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _answer(runner: InProcess, batch: pa.RecordBatch) -> ScoredReply | Failure | RefusedReply:

@@ -50,8 +50,10 @@ def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | N
     return placed
 
 
-def read_staged(table: str, files: Sequence[StagedFile], columns: Sequence[str]) -> pa.Table:
-    """Columns of the rows of staged files.
+def read_staged(
+    table: str, files: Sequence[StagedFile], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Columns of the rows of staged files; without names all that the files have, in their order.
 
     Runs on: driver
 
@@ -64,7 +66,7 @@ def read_staged(table: str, files: Sequence[StagedFile], columns: Sequence[str])
     for staged in files:
         path = f"{root}/{staged.path}"
         with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
-            parts.append(parquet.read(columns=list(columns)))
+            parts.append(parquet.read(columns=None if columns is None else list(columns)))
     return pa.concat_tables(parts)
 
 

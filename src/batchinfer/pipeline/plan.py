@@ -72,6 +72,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
         if seen.road:
             reason = few_rows.REASON.format(rows=data.rows) if seen.few else seen.road.reason
             result |= {"road": seen.road.name, "road_reason": reason}
+            result["session"] = seen.session
         if context.pipeline.prepare:
             facts = foresight.attempt(slice_, lambda: _preparation_facts(foresight.columns, data))
             result |= facts or {}
@@ -85,7 +86,7 @@ def plan_slice(context: Context, slice_: str) -> Plan:
         due = has_to_be_scored(published, data, model.ref.digest)
         result["action"] = "score" if due else "nothing: published from this data by this model"
         estimate = Estimate.of(context, earlier)
-        seconds = estimate.seconds(data.rows, foresight.opens_session(seen.few))
+        seconds = estimate.seconds(data.rows, seen.opens_session)
         result["estimated_s"] = seconds
         result["estimated_how"] = estimate.how_long()
         result["cost"], result["cost_how"] = estimate.cost(seconds), estimate.how_dear()

@@ -30,12 +30,14 @@ from batchinfer.pipeline.scoring.settling import settle
 from batchinfer.pipeline.slices.landed import read_landed_slices
 from batchinfer.pipeline.slices.prepared import prepared_frame
 from batchinfer.pipeline.slices.slice_frames import slice_frame
+from batchinfer.pipeline.slices.slice_table import slice_table
 from batchinfer.pipeline.slices.unique_keys import check_keys
 from batchinfer.spark.jvm import is_running
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
+    from batchinfer.checks.judging_process import JudgingProcess
     from batchinfer.spark.session import OpenSession
 
 
@@ -75,12 +77,14 @@ def score_slice(
     force: bool = False,
     evolve: bool = False,
     settles: bool = True,
+    judging: JudgingProcess | None = None,
 ) -> RunReport:
     """Scores one landed slice and publishes its predictions, or does nothing where they are up to
     date, but for what a replay that was cut off has left.
 
     Args:
         settles: brings the pipeline's fallbacks to what is published then; False: the caller does.
+        judging: a process that was started ahead, which judges the rows if they are few.
 
     Runs on: driver.
 
@@ -108,12 +112,12 @@ def score_slice(
             inputs.report.warnings += [note] if note else []
             commits.check_predictions(inputs.columns, inputs.model, slice_, evolve)
             rows = WholeSlice(inputs, evolve, published.version if published else None)
-            with few_rows.loading(inputs) as child:
+            with few_rows.loading(inputs, judging) as beside:
                 if context.pipeline.fallback is not None:
                     # While the model is loaded there, if it is.
                     wanted = commits.columns_to_be(inputs.columns, inputs.model)
                     check_levels(context, context.pipeline.fallback, open_session, wanted)
-                Publication(inputs, rows, open_session, child).run(started)
+                Publication(inputs, rows, open_session, beside).run(started)
     if settles:
         began = time.perf_counter()
         inputs.report.warnings += settle_fallbacks(context, open_session)
@@ -162,15 +166,22 @@ class WholeSlice:
         """Duplicate keys and the input suite (exit 3); the suite judges the rows as they landed."""
         inputs, data = self.inputs, self.inputs.data
         started = time.perf_counter()
-        check_keys(lambda: attempt.spark, inputs.columns, data, inputs.road, attempt.prepared)
+
+        def spark() -> SparkSession:
+            return attempt.spark_because("keys repeat, and Spark finds which")
+
+        check_keys(spark, inputs.columns, data, inputs.road, attempt.prepared)
         inputs.report.stage_seconds["keys"] = round(time.perf_counter() - started, 3)
         if "input" not in inputs.suites:
             return
-        from pyspark.sql.functions import lit
 
-        frame = slice_frame(attempt.spark, data)
-        frame = frame if SLICE in frame.columns else frame.withColumn(SLICE, lit(data.slice))
-        if failures := attempt.judge.failures(frame, "input"):
+        def frame() -> DataFrame:
+            from pyspark.sql.functions import lit
+
+            rows = slice_frame(attempt.spark, data)
+            return rows if SLICE in rows.columns else rows.withColumn(SLICE, lit(data.slice))
+
+        if failures := attempt.judge.failures("input", lambda: slice_table(data), frame):
             raise InputError(
                 [f"input check of slice {data.slice}: {failure}" for failure in failures]
             )

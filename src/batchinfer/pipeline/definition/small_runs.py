@@ -15,8 +15,8 @@ from batchinfer.spark.tasks import THIS_PROCESS, OpenWorkplace, Workplace
 if TYPE_CHECKING:
     from batchinfer.spark.session import OpenSession
 
-# Workers take seconds to start; rows of a slow model gain by more than one process all the same.
-MOST_ROWS = 2_000
+# Spark and its workers take some eight seconds to start; one process does this much in less.
+MOST_ROWS = 20_000
 MOST_BYTES = 16 * 2**20
 # Rows that are read, landed or fitted on, and not given to a model.
 MOST_READ_ROWS = 200_000

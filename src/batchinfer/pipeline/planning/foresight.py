@@ -52,12 +52,19 @@ class SliceForesight:
     Attributes:
         road: None where none can be taken.
         few: its rows are scored beside the driver, where no session runs.
+        session: why a run starts a Spark session; empty where it starts none.
         notes: warnings, that keep no run from its work.
     """
 
     road: Road | None
     few: bool
+    session: str
     notes: tuple[str, ...]
+
+    @property
+    def opens_session(self) -> bool:
+        """Whether a run needs Spark."""
+        return not self.few or bool(self.session)
 
 
 @dataclass
@@ -140,28 +147,29 @@ class Foresight:
         self, slice_: str, data: SliceData | None, published: Published | None
     ) -> SliceForesight:
         """What stands against a run of the slice, and how its rows would go."""
-        road, few, notes, context = None, False, list[str](), self.context
+        road, few, why, notes, context = None, False, "", list[str](), self.context
         if data is not None and (
             road := self.attempt(slice_, lambda: choose_slice_road(self.columns, data))
         ):
-            few = few_rows.are_few(context.environment, context.pipeline, data, road)
+            few = few_rows.are_few(
+                context.environment, context.pipeline, data, road, lambda: self.earlier
+            )
         if model := self.model:
             self.attempt(slice_, lambda: check_predictions(self.columns, model, slice_))
+            if data is not None and road is not None:
+                seen = (self.columns, data, road, few, self.suites, model)
+                why = self.attempt(slice_, lambda: few_rows.why_session(*seen)) or ""
         if data is not None and (
             note := self.attempt(slice_, lambda: check_owner(context, slice_, published))
         ):
             notes.append(note)
-        return SliceForesight(road, few, tuple(notes))
+        return SliceForesight(road, few, why, tuple(notes))
 
     def look_at_machine(self) -> None:
         """Whether there is what the model runs on."""
         if self.model is not None:
             self.attempt(None, lambda: _check_device(self.context))
             self.attempt(None, lambda: _check_model_task(self.context))
-
-    def opens_session(self, few: bool) -> bool:
-        """Whether a run needs Spark: expectations do, and so do rows that executors score."""
-        return not few or bool(self.suites)
 
 
 def _held(columns: TableColumns) -> TableColumns:

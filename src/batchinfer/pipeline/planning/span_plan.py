@@ -130,7 +130,7 @@ def plan_span(context: Context, span: SliceSpan, force: bool = False) -> SpanPla
     for name in chosen:
         seen = foresight.look_at_slice(name, data[name], published.get(name))
         warnings += seen.notes
-        opens = not is_open and foresight.opens_session(seen.few)
+        opens = not is_open and seen.opens_session
         is_open = is_open or opens
         rows = landed[name].rows
         seconds = estimate.seconds(rows, opens)

@@ -1,17 +1,18 @@
-"""A slice of few rows is scored by one process beside the driver, which loads the model while the
-session starts.
+"""A slice of few rows is scored and judged by two processes beside the driver, and no JVM starts.
 
-For a handful of rows, starting Python workers and importing PyTorch in them takes longer than
+For a handful of rows, starting Spark and importing PyTorch in its workers takes longer than
 everything else. So where executors would run on this machine anyway and none has started yet, the
-model is loaded here at the same time as the JVM starts, or without a JVM where nothing else needs
-one. It is the child of a task's second attempt, so a row that hangs or crashes is found.
+model is loaded by one process, and Great Expectations by another, at the same time. The first is
+the child of a task's second attempt, so a row that hangs or crashes is found. Where something needs
+Spark all the same, its session starts meanwhile, and the report says why.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,63 +22,164 @@ from batchinfer.inference.road_choice import Road
 from batchinfer.inference.watchdog import ChildRunner
 from batchinfer.pipeline.definition.small_runs import is_small
 from batchinfer.pipeline.scoring.devices import load_folder
-from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
+from batchinfer.pipeline.scoring.earlier_runs import known_rates, runs_of_bundle
+from batchinfer.pipeline.scoring.resolved_inputs import (
+    ResolvedInputs,
+    ResolvedModel,
+    judged_columns,
+)
 from batchinfer.pipeline.scoring.roads import RoadOutcome, scoring_plan
 from batchinfer.pipeline.scoring.scoring_task import ScoringTask
 from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.pipeline.slices.reading import read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
+from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.report.terminal import step
 from batchinfer.spark.capacity import worker_threads
 from batchinfer.spark.jvm import is_running
 
 if TYPE_CHECKING:
+    from batchinfer.checks.judging_process import JudgingProcess
+    from batchinfer.checks.suites import Suite
     from batchinfer.contracts import ScoringHandler
+    from batchinfer.lake.runs import LatestRun
     from batchinfer.models.formats.artifact import Trust
     from batchinfer.models.precision import Precision
 
 
-REASON = (
-    "{rows:,} rows are few: read with Arrow, and scored by one process that loads the model "
-    "while the session starts"
-)
+REASON = "{rows:,} rows are few: read with Arrow, and scored by one process beside the driver"
+# So few that no model is slow with them.
+_ALWAYS_FEW_ROWS = 2_000
+# Nobody has measured the model yet. A slow one, of texts or images, takes a minute for so many.
+_UNMEASURED_ROWS = 5_000
+# What one process may take to score what is few: the start of Spark and its workers takes longer.
+_SECONDS = 5.0
 
 
-def are_few(environment: Environment, pipeline: Pipeline, data: SliceData, road: Road) -> bool:
+@dataclass(frozen=True)
+class Beside:
+    """The processes that work on few rows beside the driver.
+
+    Attributes:
+        model: loads the model, and scores.
+        judging: judges by suites; None: there are none, or Spark has to.
+    """
+
+    model: ChildRunner
+    judging: JudgingProcess | None
+
+
+def are_few(
+    environment: Environment,
+    pipeline: Pipeline,
+    data: SliceData,
+    road: Road,
+    earlier: Callable[[], Sequence[LatestRun]],
+) -> bool:
     """Whether these rows are scored beside the driver: on one machine, by the road that needs no
     Spark, if none is asked for.
+
+    Args:
+        earlier: runs of the bundle, asked for where the rows are more than a few.
 
     Runs on: driver.
     """
     asked = pipeline.model.road == "auto" and road.name == "direct"
-    return asked and is_small(environment, data.rows, data.size)
+    if not asked or not is_small(environment, data.rows, data.size):
+        return False
+    if data.rows <= _ALWAYS_FEW_ROWS:
+        return True
+    rate = known_rates(earlier()).greatest_rate()
+    return data.rows <= (_UNMEASURED_ROWS if rate is None else rate * _SECONDS)
+
+
+def why_session(
+    columns: TableColumns,
+    data: SliceData,
+    road: Road,
+    few: bool,
+    suites: Mapping[str, Suite],
+    model: ResolvedModel,
+) -> str:
+    """Why a run of a slice starts a Spark session; empty where it starts none.
+
+    Args:
+        few: as `are_few` says it.
+
+    Runs on: driver.
+    """
+    pipeline = columns.context.pipeline
+    if not few and pipeline.model.road != "auto":
+        return f"model.road: {pipeline.model.road}"
+    if not few:
+        by_spark = road.name != "direct"
+        return road.reason if by_spark else f"executors score {data.rows:,} rows"
+    queries = ["fallback: the queries of its levels are Spark's"] if pipeline.fallback else []
+    return "; ".join([*queries, *_why_spark_judges(suites, columns, model)])
+
+
+def _why_spark_judges(
+    suites: Mapping[str, Suite], columns: TableColumns, model: ResolvedModel
+) -> list[str]:
+    from batchinfer.checks.pandas_verdicts import kinds_of_types, why_spark
+
+    if not suites:
+        return []
+    judged = judged_columns(columns, model)
+    reasons = (why_spark(suite, kinds_of_types(judged[kind])) for kind, suite in suites.items())
+    return [reason for reason in reasons if reason]
 
 
 @contextlib.contextmanager
-def loading(inputs: ResolvedInputs) -> Generator[ChildRunner | None]:
-    """The process that will score the rows; it has begun to load the model. None where the
-    executors shall.
+def loading(
+    inputs: ResolvedInputs, ahead: JudgingProcess | None = None
+) -> Generator[Beside | None]:
+    """The processes that will score and judge the rows; they have begun to load what they need.
+    None where the executors shall.
 
     Where a session runs already, as in a notebook or a backfill, its workers are warm.
+
+    Args:
+        ahead: a process that was started to judge; it is closed here where Spark judges.
 
     Runs on: driver.
     """
     context, model = inputs.columns.context, inputs.model
-    if is_running() or not are_few(context.environment, context.pipeline, inputs.data, inputs.road):
+    pipeline = context.pipeline
+
+    def earlier() -> list[LatestRun]:
+        return runs_of_bundle(context.runs, context.name, model.ref.digest)
+
+    if is_running():
         yield None
         return
-    settings = context.pipeline.model
+    data, road, suites = inputs.data, inputs.road, inputs.suites
+    few = are_few(context.environment, pipeline, data, road, earlier)
+    inputs.report.session = why_session(inputs.columns, data, road, few, suites, model)
+    judges = few and bool(suites) and not _why_spark_judges(suites, inputs.columns, model)
+    if ahead is not None and not judges:
+        ahead.close()
+    if not few:
+        yield None
+        return
+    settings = pipeline.model
     how = (settings.device, settings.trust, settings.precision)
     loader = partial(_load, str(context.root), str(model.folder), model.ref.digest, *how)
     # As many threads as a worker would have: a prediction does not depend on how many rows came
     # with it.
     threads = worker_threads(context.environment.spark)
-    child = ChildRunner(loader, settings.batch.timeout_s, threads=threads)
-    try:
-        yield child
-    finally:
-        child.close()
+    with contextlib.ExitStack() as started:
+        child = ChildRunner(loader, settings.batch.timeout_s, threads=threads)
+        started.callback(child.close)
+        judging = None
+        if judges:
+            from batchinfer.checks.judging_process import JudgingProcess
+
+            judging = ahead or JudgingProcess()
+            started.callback(judging.close)
+            judging.take(suites)
+        yield Beside(child, judging)
 
 
 def _load(

@@ -28,12 +28,13 @@ from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.report.terminal import step
 from batchinfer.spark.capacity import model_workers
 from batchinfer.spark.frames import files_frame
+from batchinfer.spark.jvm import is_running
 from batchinfer.spark.session import import_spark
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-    from batchinfer.inference.watchdog import ChildRunner
     from batchinfer.lake.runs import LatestRun
     from batchinfer.spark.session import OpenSession
 
@@ -72,7 +73,7 @@ class Publication:
     """One attempt: its inputs, its rows, and what became of them so far.
 
     Args:
-        child: has the model, and scores the rows beside the driver; None: executors score them.
+        beside: scores and judges the rows, which are few, beside the driver; None: executors do.
     """
 
     def __init__(
@@ -80,13 +81,14 @@ class Publication:
         inputs: ResolvedInputs,
         rows: RowsOfSlice,
         open_session: OpenSession,
-        child: ChildRunner | None = None,
+        beside: few_rows.Beside | None = None,
     ) -> None:
-        self.inputs, self.rows, self.child = inputs, rows, child
+        self.inputs, self.rows, self.beside = inputs, rows, beside
         self.context, self.report = inputs.columns.context, inputs.report
         self._open_session = open_session
         self.outcome = RunOutcome()
-        self.judge = Judge(inputs.suites, inputs.report, self.context.sensitive)
+        judging = beside.judging if beside is not None else None
+        self.judge = Judge(inputs.suites, inputs.report, self.context.sensitive, judging)
         self.prepared: DataFrame | None = None
         self.histogram: dict[str, Any] | None = None
 
@@ -97,6 +99,15 @@ class Publication:
         opened = self._open_session()
         self.report.stage_seconds["session"] = round(time.perf_counter() - started, 3)
         return opened
+
+    def spark_because(self, why: str) -> SparkSession:
+        """The session, where something turns out to need it that nobody foresaw.
+
+        Args:
+            why: told by the report, unless the run has a session for another reason.
+        """
+        self.report.session = self.report.session or ("" if is_running() else why)
+        return self.spark
 
     def run(self, started: float) -> None:
         """Publishes the rows; the page is written whether they were published or refused.
@@ -162,19 +173,19 @@ class Publication:
     def _warm_up(self) -> None:
         """Starts what takes seconds, where it will be needed, as much of it as can at once."""
         self.report.stage_seconds["session"] = 0.0
-        if self.inputs.suites:
+        if self.judge.needs_session:
             from batchinfer.checks.expectations import preload
 
             # Importing Great Expectations takes seconds: they pass while the JVM starts.
             import_spark()
             preload()
-        if self.inputs.suites or self.child is None:
+        if self.judge.needs_session or self.beside is None:
             _ = self.spark
 
     def _score_rows(self, earlier: Sequence[LatestRun]) -> RoadOutcome:
-        if self.child is not None:
+        if self.beside is not None:
             self.report.workers = 1
-            return few_rows.score_here(self.inputs, self.child)
+            return few_rows.score_here(self.inputs, self.beside.model)
         self.report.workers = model_workers(self.spark, self.context.environment.spark.model_task)
         return run_road(self.spark, self.inputs, earlier, self.prepared)
 
@@ -218,15 +229,26 @@ class Publication:
         """Great Expectations judges the slice as it would be; a suite that fails publishes nothing
         (exit 4).
         """
-        from pyspark.sql.functions import lit
+        from batchinfer.lake.staged_files import read_staged
+        from batchinfer.pipeline.slices.slice_table import with_slice
 
         if "predictions" not in self.inputs.suites or not self.outcome.files:
             return
-        staged = [file.path for file in self.outcome.files]
-        files = [*self.rows.published_beside(), *staged]
-        frame = files_frame(self.spark, self.context.predictions, files)
-        frame = frame.withColumn(contracts.SLICE, lit(self.report.slice))
-        if failures := self.judge.failures(frame, "predictions"):
+
+        def table() -> pa.Table:
+            # Where few rows are scored, no file stays beside theirs.
+            rows = read_staged(self.context.predictions, self.outcome.files)
+            return with_slice(rows, self.report.slice)
+
+        def frame() -> DataFrame:
+            from pyspark.sql.functions import lit
+
+            staged = [file.path for file in self.outcome.files]
+            files = [*self.rows.published_beside(), *staged]
+            rows = files_frame(self.spark, self.context.predictions, files)
+            return rows.withColumn(contracts.SLICE, lit(self.report.slice))
+
+        if failures := self.judge.failures("predictions", table, frame):
             self.rows.refuse(self.outcome)
             raise ChecksFailed(
                 [f"predictions check of slice {self.report.slice}: {each}" for each in failures]

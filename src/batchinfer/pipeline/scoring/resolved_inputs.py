@@ -25,10 +25,11 @@ from batchinfer.pipeline.slices.landed import find_slice
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.pipeline.slices.table_facts import table_facts
-from batchinfer.predictions_table import LINEAGE
 from batchinfer.report.terminal import step
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from batchinfer.checks.suites import Suite
     from batchinfer.config.pipeline import Pipeline
     from batchinfer.inference.road_choice import Road
@@ -225,15 +226,29 @@ def check_suite_columns(
     """
     from batchinfer.checks.suites import check_suite
 
-    judged = {
-        "input": [*columns.landed, SLICE],
-        "predictions": [*columns.key, SLICE, *model.outputs, *columns.carried, *LINEAGE],
-    }
+    judged = judged_columns(columns, model)
     problems = [
         problem for kind, suite in suites.items() for problem in check_suite(suite, judged[kind])
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def judged_columns(
+    columns: TableColumns, model: ResolvedModel
+) -> dict[str, Mapping[str, pa.DataType]]:
+    """Arrow types of the columns that suites judge, by what they judge (`input`, `predictions`)."""
+    import pyarrow as pa
+
+    from batchinfer.config.types import parse_ddl
+    from batchinfer.predictions_table import predictions_schema
+
+    outputs = {name: parse_ddl(type_) for name, type_ in model.outputs.items()}
+    published = predictions_schema(columns.key, outputs, columns.carried)
+    return {
+        "input": {**columns.landed, SLICE: columns.landed.get(SLICE, pa.string())},
+        "predictions": dict(zip(published.names, published.types, strict=True)),
+    }
 
 
 def columns_to_read(columns: TableColumns, inputs: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,36 @@
+"""The rows of a small slice as an Arrow table, for checks that need no Spark: what `slice_frames`
+gives as a Spark frame.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from batchinfer.contracts import SLICE
+from batchinfer.lake.snapshots import arrow_schema, open_table
+from batchinfer.pipeline.slices.reading import read_rows
+from batchinfer.pipeline.slices.slice_data import SliceData
+from batchinfer.pipeline.slices.slice_splits import splits_of
+
+
+def slice_table(data: SliceData) -> pa.Table:
+    """The rows of a slice with all columns of the table, the slice among them; all in memory.
+
+    Runs on: driver.
+
+    Raises:
+        InputError: a file that is missing, damaged, or lacks a column.
+    """
+    names = list(data.fields or arrow_schema(open_table(data.table, data.version)).names)
+    batches = [rows for split in splits_of(data, 1) for rows in read_rows(split, names)]
+    rows = pa.Table.from_batches(batches)
+    return rows if SLICE in names else with_slice(rows, data.slice)
+
+
+def with_slice(rows: pa.Table, slice_: str) -> pa.Table:
+    """The rows with the slice that they are of; a column of that name stays where it is."""
+    slices = pa.repeat(pa.scalar(slice_, pa.string()), rows.num_rows)
+    place = rows.schema.get_field_index(SLICE)
+    if place < 0:
+        return rows.append_column(SLICE, slices)
+    return rows.set_column(place, SLICE, slices)
