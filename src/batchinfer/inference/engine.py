@@ -21,8 +21,8 @@ from batchinfer.contracts import BadRecord, ScoringHandler
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.ahead import ReadAhead
 from batchinfer.inference.attempt import Clock, InProcess, Runner
-from batchinfer.inference.batching import FixedSize, new_size, rebatch
-from batchinfer.inference.failed_rows import bad_records, too_many
+from batchinfer.inference.batching import FixedSize, gather, new_size, rebatch
+from batchinfer.inference.failed_rows import bad_records, told_too_many
 from batchinfer.inference.fingerprint import Fingerprinter
 from batchinfer.inference.isolation import BatchOutcome, isolate
 from batchinfer.inference.known_rows import KnownRows
@@ -191,7 +191,8 @@ class BatchScorer:
             InputError: a column of the fingerprint is missing.
         """
         ahead = ReadAhead(batches, always=self.read_ahead)
-        stream = self._read(rebatch(ahead, self._window_rows, self._max_bytes))
+        batched = rebatch if self._known is None else gather
+        stream = self._read(batched(ahead, self._window_rows, self._max_bytes))
         try:
             if self._weigh is not None or self._known is not None:
                 yield from self._score_windows(stream)
@@ -275,7 +276,7 @@ class BatchScorer:
         if outcome.stopped:
             self.unreported = failed
             raise TooManyQuarantined(
-                too_many(
+                told_too_many(
                     failed, self.counts["rows_failed"], self.counts["rows_in"], self._max_failures
                 )
             )

@@ -84,7 +84,9 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | bool | int | float) else str(value)
 
 
-def too_many(failed: Sequence[BadRecord], total: int, seen: int, allowed: int | None) -> list[str]:
+def told_too_many(
+    failed: Sequence[BadRecord], total: int, seen: int, allowed: int | None
+) -> list[str]:
     """What is told where more rows failed than may.
 
     Args:
