@@ -36,13 +36,13 @@ from batchinfer.lake.log import read_transactions
 from batchinfer.lake.parquet import delete_quietly, make_folder, prefix_of
 from batchinfer.lake.snapshots import snapshot_files
 from batchinfer.lake.table_places import open_filesystem, storage_faults
+from batchinfer.pipeline.reuse.reuse_choice import AnsweredSlice
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
     from pyspark.sql import SparkSession
 
     from batchinfer.pipeline.definition.context import Context
-    from batchinfer.pipeline.reuse.reuse_choice import AnsweredSlice
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
 pc: Any = compute
@@ -186,7 +186,7 @@ def _build(
 ) -> list[BuiltBucket]:
     from batchinfer.spark.tasks import Work, run_tasks
 
-    files = _files(context.predictions, slices)
+    files = files_of_slices(context.predictions, slices)
     rows, size = sum(file.known_rows for file in files), sum(file.size for file in files)
     plan = IndexPlan(
         context.predictions,
@@ -202,16 +202,18 @@ def _build(
     plan = replace(plan, buckets=bucket_count(rows, size, spark.sparkContext.defaultParallelism))
     found = run_tasks(
         spark,
-        Work(_BuildBuckets(plan), int, BuiltBucket),
+        Work(BuildBuckets(plan), int, BuiltBucket),
         range(plan.buckets),
         f"indexing {rows:,} published rows",
     )
     return [one for of_task in found for one in of_task]
 
 
-def _files(table: str, slices: Sequence[AnsweredSlice]) -> list[DataFile]:
+def files_of_slices(table: str, slices: Sequence[AnsweredSlice]) -> list[DataFile]:
     """The files of the slices, but of those that were published anew since they were chosen: they
     may be of another precision.
+
+    Runs on: driver.
     """
     wanted = {each.slice: each.version for each in slices}
     files = [
@@ -222,7 +224,7 @@ def _files(table: str, slices: Sequence[AnsweredSlice]) -> list[DataFile]:
     return [file for file in files if file.partition[contracts.SLICE] in same]
 
 
-class _BuildBuckets:
+class BuildBuckets:
     """The work of `run_tasks`: a bucket by its number. It carries the plan, which Spark sends
     once.
     """
