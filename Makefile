@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 service deploy models collectors expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-lookup bench-soak bench-extract bench-load bench-transforms clean
+.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 service deploy models collectors expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-incremental bench-lookup bench-soak bench-extract bench-load bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -93,6 +93,9 @@ bench-scale-model: .venv/.ready  ## what breaks first at 10^9, 10^11 and 10^13 r
 
 bench-duplicates: .venv/.ready  ## `score` on rows that stand ten times, with and without looking for them
 	@$(BIN)/python -m benchmarks.duplicates
+
+bench-incremental: .venv/.ready  ## `score` of a slice of which one row in a hundred has changed, against a run of all rows (half an hour)
+	@$(BIN)/python -m benchmarks.incremental
 
 bench-lookup: .venv/.ready  ## lookups in process and over HTTP, beside the bare library and bare FastAPI routes (wrk and redis-server have to be installed)
 	@$(BIN)/python -m benchmarks.lookup

@@ -52,11 +52,12 @@ class RunReport(Report):
     measured while the run went; `estimated_s` what `plan` would have said before it; `worker_bytes`
     the most memory that one worker process took; `explanation` what bounds the run, in words;
     `equal_rows` how equal rows were looked for beyond single batches, and why; `session` why the
-    run started a Spark session, empty where it started none; `precision` what the model computed
-    in; `device_use` the shares of the tasks' time in which each device computed,
-    waited for rows (`input`) and for predictions to be read back and written (`output`); `cores`
-    and `gpus` what its executors held, 0 where nothing was scored; `cost` is `seconds` of these at
-    the pipeline's `prices`, None without prices.
+    run started a Spark session, empty where it started none; `reuse` whether published rows were
+    looked up, and why; `rows_carried`, of the rows reused, those that were carried over from
+    published slices; `precision` what the model computed in; `device_use` the shares of the tasks'
+    time in which each device computed, waited for rows (`input`) and for predictions to be read
+    back and written (`output`); `cores` and `gpus` what its executors held, 0 where nothing was
+    scored; `cost` is `seconds` of these at the pipeline's `prices`, None without prices.
     """
 
     slice: str = ""
@@ -86,6 +87,8 @@ class RunReport(Report):
     road_reason: str = ""
     equal_rows: str = ""
     session: str = ""
+    reuse: str = ""
+    rows_carried: int = 0
     checks_passed: int = 0
     checks_failed: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -52,7 +52,7 @@ LINEAGE: Mapping[str, tuple[str, str]] = {
         "binary16",
         "128-bit hash of the source columns that the model's signature names.",
     ),
-    RUN_ID: ("string", "The run that wrote this row."),
+    RUN_ID: ("string", "The run that scored this row; one that was carried over keeps its own."),
     SCORED_AT: ("timestamp", "When the run scored this row, UTC."),
 }
 
@@ -75,7 +75,7 @@ def predictions_schema(
         + [commented(SLICE, pa.string(), "The slice that this row belongs to; partition column.")]
         + [commented(name, type_, "Prediction of the model.") for name, type_ in outputs.items()]
         + [
-            commented(name, type_, "Column of the scored record, as it was when it was scored.")
+            commented(name, type_, "Column of the scored record, as it was when it was published.")
             for name, type_ in (carried or {}).items()
         ]
         + [

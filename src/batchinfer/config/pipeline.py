@@ -31,6 +31,7 @@ from batchinfer.config.fields import (
     Texts,
     Unseen,
     VariableName,
+    Whole,
 )
 from batchinfer.config.shapes.described import one_or_more
 from batchinfer.config.shapes.fallback_levels import Fallback
@@ -131,6 +132,9 @@ class Model(Strict):
         batch: limits of one batch.
         deduplicate: equal rows of a whole run scored once: where that pays (`auto`), always, or
             `never`, not even those of one batch.
+        reuse: rows of the published slice that have the same inputs and were scored by the same
+            model are carried over: where that pays (`auto`), always, or never.
+        reuse_slices: of so many published slices before it, too.
         trust: `pickle` allows models that are pickles, which can run any code.
         unseen: categories that were not there in training, of models that list theirs: the
             library's own way, a missing value (`null`), or a row for quarantine (`fail`). It is
@@ -147,6 +151,8 @@ class Model(Strict):
     road: Literal["auto", "direct", "arrow", "pandas"] = "auto"
     batch: Batch = Batch()
     deduplicate: Literal["auto", "always", "never"] = "auto"
+    reuse: Literal["auto", "always", "never"] = "auto"
+    reuse_slices: Annotated[Whole, Field(ge=0)] = 0
     trust: Literal["none", "pickle"] = "none"
     unseen: Unseen = "own"
     missing: Number | None = None

@@ -6,6 +6,7 @@ of models.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from statistics import median
@@ -67,6 +68,31 @@ def rebatch(
         if not held:
             return
         yield _fit(_take(pending, min(wanted, held)), max_bytes, pending)
+
+
+def gather(
+    batches: Iterable[pa.RecordBatch], least_rows: Callable[[], int], max_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Batches as they come, joined only where they have fewer than `least_rows()` rows, and cut
+    where they have more than `max_bytes`: to copy wide rows takes longer than to look them up.
+
+    Only the last result may have fewer rows without being cut. `least_rows` is asked anew for every
+    batch. Runs on: executor.
+    """
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        waiting.append(batch)
+        enough = sum(each.num_rows for each in waiting) >= least_rows()
+        if enough or sum(each.nbytes for each in waiting) >= max_bytes:
+            yield from rebatch(waiting, _all_rows, max_bytes)
+            waiting = []
+    yield from rebatch(waiting, _all_rows, max_bytes)
+
+
+def _all_rows() -> int:
+    return sys.maxsize
 
 
 class _Part(NamedTuple):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,20 +20,16 @@ from typing_extensions import Self
 from batchinfer.contracts import BadRecord, ScoringHandler
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.ahead import ReadAhead
-from batchinfer.inference.attempt import Clock, InProcess, Predictions, Runner
-from batchinfer.inference.batching import FixedSize, new_size, rebatch
-from batchinfer.inference.failed_rows import bad_records
+from batchinfer.inference.attempt import Clock, InProcess, Runner
+from batchinfer.inference.batching import FixedSize, gather, new_size, rebatch
+from batchinfer.inference.failed_rows import bad_records, told_too_many
 from batchinfer.inference.fingerprint import Fingerprinter
 from batchinfer.inference.isolation import BatchOutcome, isolate
+from batchinfer.inference.known_rows import KnownRows
 from batchinfer.inference.overlap import Attempt, DeviceUse, Overlapping, OverlapRunner
 from batchinfer.inference.repeats import Distinct, Repeats, spread
-from batchinfer.inference.row_weights import (
-    WINDOW_BATCHES,
-    cut,
-    in_row_order,
-    row_weights,
-    weigh_of,
-)
+from batchinfer.inference.row_weights import WINDOW_BATCHES, weigh_of
+from batchinfer.inference.windows import LOOKED_UP_ROWS, Scored, Window
 from batchinfer.masking.sensitive_columns import NONE_SENSITIVE, SensitiveColumns
 
 MAX_BYTES = 64 * 2**20
@@ -42,6 +38,7 @@ _COUNTS = (
     "rows_scored",
     "rows_failed",
     "rows_duplicate",
+    "rows_known",
     "batches",
     "attempts",
     "largest_batch",
@@ -49,24 +46,11 @@ _COUNTS = (
 )
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A batch of input rows after scoring.
-
-    Attributes:
-        rows: the input rows that were scored, in order, with all their columns.
-        predictions: per declared output column, one value for each of `rows`.
-        fingerprints: of the model's inputs, one for each of `rows` (binary, 16 bytes); null without
-            fingerprint columns.
-        failed: the other rows.
-        failed_at: their positions in the whole stream, from 0, in the order of `failed`.
-    """
+class _Part(NamedTuple):
+    """Rows that are scored together, and their fingerprints; None: not made yet."""
 
     rows: pa.RecordBatch
-    predictions: Predictions
-    fingerprints: pa.Array
-    failed: list[BadRecord] = field(default_factory=list)
-    failed_at: tuple[int, ...] = ()
+    fingerprints: pa.Array | None = None
 
 
 @dataclass(frozen=True)
@@ -107,13 +91,16 @@ class BatchScorer:
         read_ahead: read in a thread of its own from the start; otherwise only where waiting shows
             that it pays.
         sensitive: columns whose values no message of a failed row shows.
+        known: rows that were answered before by the same model: those of the stream that have the
+            fingerprint of one get its predictions.
 
     Attributes:
         read_ahead: whether the last stream was read by a thread of its own.
         timings: seconds spent in read (waiting for rows, and cutting), fingerprint, encode,
-            forward, decode.
-        counts: rows_in, rows_scored, rows_failed, rows_duplicate (part of rows_scored: scored as a
-            copy of another row of its batch), batches, attempts, largest_batch, smallest_batch.
+            forward, decode; and in lookup, where rows are known.
+        counts: rows_in, rows_scored, rows_failed, rows_known (the rest), rows_duplicate (part of
+            rows_scored: scored as a copy of another row of its batch), batches, attempts,
+            largest_batch, smallest_batch.
         unreported: failed rows of the batch at which `TooManyQuarantined` was raised.
     """
 
@@ -132,6 +119,7 @@ class BatchScorer:
         max_weight: float | None = None,
         read_ahead: bool = False,
         sensitive: SensitiveColumns = NONE_SENSITIVE,
+        known: KnownRows | None = None,
     ) -> None:
         # A child process knows its handler alone: batches for it are cut by rows and bytes only.
         own = handler.handler if isinstance(handler, InProcess) else handler
@@ -151,7 +139,10 @@ class BatchScorer:
         self._clock = clock
         self._max_failures = max_failures
         self._repeats = Repeats() if deduplicate and self._inputs is not None else None
+        self._known = known if self._inputs is not None else None
         self._own_timings = {"read": 0.0, "fingerprint": 0.0}
+        if self._known is not None:
+            self._own_timings["lookup"] = 0.0
         self._asked = 0.0  # when the last batch was asked for
         self._whole = False  # whether the last batch was scored at the first attempt
         self.counts: dict[str, int] = dict.fromkeys(_COUNTS, 0)
@@ -200,13 +191,15 @@ class BatchScorer:
             InputError: a column of the fingerprint is missing.
         """
         ahead = ReadAhead(batches, always=self.read_ahead)
-        window = 1 if self._weigh is None else WINDOW_BATCHES
-        stream = self._read(rebatch(ahead, lambda: window * self.size.rows, self._max_bytes))
+        batched = rebatch if self._known is None else gather
+        stream = self._read(batched(ahead, self._window_rows, self._max_bytes))
         try:
-            if self._weigh is not None:
-                yield from map(self._score_window, stream)
+            if self._weigh is not None or self._known is not None:
+                yield from self._score_windows(stream)
                 return
-            for begun in self._under_way(stream):
+            for begun in self._under_way(map(_Part, stream)):
+                if begun is None:
+                    continue
                 scored, took_s = self._finish(begun)
                 handed = self._clock()
                 yield scored
@@ -216,11 +209,15 @@ class BatchScorer:
             self.read_ahead = ahead.ahead
             ahead.close()
 
+    def _window_rows(self) -> int:
+        window = self.size.rows * (1 if self._weigh is None else WINDOW_BATCHES)
+        return window if self._known is None else max(window, LOOKED_UP_ROWS)
+
     def score_batch(self, batch: pa.RecordBatch) -> Scored:
         """Scores one batch of at least one row as it is, and learns nothing of its speed; raises as
         `score` does.
         """
-        return self._finish(self._begin(batch, self._clock()))[0]
+        return self._finish(self._begin(_Part(batch), self._clock()))[0]
 
     def _read(self, stream: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         while True:
@@ -232,26 +229,28 @@ class BatchScorer:
             self._heed_bytes(batch)
             yield batch
 
-    def _under_way(self, batches: Iterable[pa.RecordBatch]) -> Iterator[_Begun]:
-        """Batches that were begun, in order; where the runner overlaps, each comes out when the
-        next one was begun, too.
+    def _under_way(self, parts: Iterable[_Part | None]) -> Iterator[_Begun | None]:
+        """Parts that were begun, in order; where the runner overlaps, each comes out when the next
+        one was begun, too. None comes out as such, behind all that came before.
         """
         before: _Begun | None = None
-        for batch in batches:
-            begun = self._begin(batch, self._asked)
+        for part in parts:
+            begun = None if part is None else self._begin(part, self._asked)
             if before is not None:
                 yield before
             before = begun
-            if begun.attempt is None or begun.attempt.failure is not None:
+            if begun is None or begun.attempt is None or begun.attempt.failure is not None:
                 # Nothing is on the device while the rows that failed are looked for.
                 yield begun
                 before = None
         if before is not None:
             yield before
 
-    def _begin(self, batch: pa.RecordBatch, asked: float) -> _Begun:
+    def _begin(self, part: _Part, asked: float) -> _Begun:
         started = self._clock()
-        fingerprints = self._fingerprints(batch)
+        batch, fingerprints = part
+        if fingerprints is None:
+            fingerprints = self._fingerprints(batch)
         distinct = self._repeats.find(fingerprints) if self._repeats else None
         rows = batch if distinct is None else batch.take(pa.array(distinct.first))
         attempt = (
@@ -276,7 +275,11 @@ class BatchScorer:
         failed = bad_records(batch, outcome.failures, self._key, self._inputs, self._sensitive)
         if outcome.stopped:
             self.unreported = failed
-            raise TooManyQuarantined(self._too_many(failed))
+            raise TooManyQuarantined(
+                told_too_many(
+                    failed, self.counts["rows_failed"], self.counts["rows_in"], self._max_failures
+                )
+            )
         rows = batch
         if failed:
             mask = pa.array(outcome.scored)
@@ -284,56 +287,60 @@ class BatchScorer:
         failed_at = tuple(first_row + row for row in sorted(outcome.failures))
         return Scored(rows, outcome.predictions, fingerprints, failed, failed_at)
 
-    def _score_window(self, window: pa.RecordBatch) -> Scored:
-        """Scores the rows of a window in batches of about equal weight; the result is in the order
-        of the window.
-        """
-        assert self._weigh is not None
-        weights = row_weights(self._weigh, window)
-        if weights is None:
-            parts = iter(
-                np.array_split(np.arange(window.num_rows), -(-window.num_rows // self.size.rows))
-            )
-        else:
-            parts = cut(weights, lambda: self.size.rows, self._max_weight)
-        first_row = self.counts["rows_in"]
-        scored: list[Scored] = []
-        places: list[
-            np.ndarray
-        ] = []  # in the window, of the rows that each part's batch began with
-        failed: dict[int, BadRecord] = {}
-        begun_with: deque[np.ndarray] = deque()
+    def _score_windows(self, stream: Iterable[pa.RecordBatch]) -> Iterator[Scored]:
+        """Scores windows of rows in parts, and gives each window in its order."""
+        opened: deque[Window] = deque()
+        begun_with: deque[tuple[Window, np.ndarray]] = deque()
 
-        def batches() -> Iterator[pa.RecordBatch]:
-            for rows in parts:
-                begun_with.append(rows)
-                self._asked = self._clock()
-                yield window.take(pa.array(rows))
+        def parts() -> Iterator[_Part | None]:
+            first_row = self.counts["rows_in"]
+            for rows in stream:
+                opened.append(window := self._open(rows, first_row))
+                first_row += rows.num_rows
+                for at in window.cut(self._weigh, lambda: self.size.rows, self._max_weight):
+                    places, *part = window.part(at)
+                    begun_with.append((window, places))
+                    self._asked = self._clock()
+                    yield _Part(*part)
+                window.is_cut = True
+                if window.is_done:
+                    # None of its rows goes to the model: what is open goes out.
+                    yield None
 
-        for begun in self._under_way(batches()):
-            rows, before = begun_with.popleft(), self.counts["rows_in"]
-            try:
-                part, took_s = self._finish(begun)
-            except TooManyQuarantined:
-                self.unreported = [*failed.values(), *self.unreported]
-                raise
-            self._measure(begun, took_s)
-            gone = [at - before for at in part.failed_at]
-            failed |= {int(rows[at]): record for at, record in zip(gone, part.failed, strict=True)}
-            scored.append(part)
-            places.append(np.delete(rows, gone))
-        at = np.concatenate(places)
-        gone = sorted(failed)
-        return Scored(
-            rows=window.take(pa.array(np.sort(at))) if failed else window,
-            predictions={
-                name: in_row_order([part.predictions[name] for part in scored], at)
-                for name in self.declared
-            },
-            fingerprints=in_row_order([part.fingerprints for part in scored], at),
-            failed=[failed[row] for row in gone],
-            failed_at=tuple(first_row + row for row in gone),
-        )
+        for begun in self._under_way(parts()):
+            if begun is not None:
+                self._finish_part(*begun_with.popleft(), begun)
+            while opened and opened[0].is_done:
+                yield self._close(opened.popleft())
+        yield from map(self._close, opened)
+
+    def _open(self, rows: pa.RecordBatch, first_row: int) -> Window:
+        fingerprints, started = self._fingerprints(rows), self._clock()
+        window = Window(rows, fingerprints, first_row, self._known)
+        self._note_lookup(started)
+        return window
+
+    def _finish_part(self, window: Window, places: np.ndarray, begun: _Begun) -> None:
+        before = self.counts["rows_in"]
+        try:
+            part, took_s = self._finish(begun)
+        except TooManyQuarantined:
+            self.unreported = [*window.failed.values(), *self.unreported]
+            raise
+        self._measure(begun, took_s)
+        window.add(places, part, [at - before for at in part.failed_at])
+
+    def _close(self, window: Window) -> Scored:
+        started = self._clock()
+        scored = window.joined(self.declared)
+        self._note_lookup(started)
+        self.counts["rows_in"] += window.known_rows
+        self.counts["rows_known"] += window.known_rows
+        return scored
+
+    def _note_lookup(self, started: float) -> None:
+        if self._known is not None:
+            self._own_timings["lookup"] += self._clock() - started
 
     def _fingerprints(self, batch: pa.RecordBatch) -> pa.Array:
         if self._inputs is None:
@@ -389,11 +396,3 @@ class BatchScorer:
         counts["attempts"] += outcome.attempts
         counts["largest_batch"] = max(counts["largest_batch"], rows)
         counts["smallest_batch"] = min(counts["smallest_batch"] or rows, rows)
-
-    def _too_many(self, failed: list[BadRecord]) -> list[str]:
-        total, seen = self.counts["rows_failed"], self.counts["rows_in"]
-        examples = [f"{record.reason}: {record.message}" for record in failed[:3]]
-        return [
-            f"{total} of the first {seen} rows could not be scored; allowed: {self._max_failures}",
-            *dict.fromkeys(examples),
-        ]

@@ -82,3 +82,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     return value if value is None or isinstance(value, str | bool | int | float) else str(value)
+
+
+def told_too_many(
+    failed: Sequence[BadRecord], total: int, seen: int, allowed: int | None
+) -> list[str]:
+    """What is told where more rows failed than may.
+
+    Args:
+        failed: the last of them.
+        total: how many failed.
+        seen: of so many rows.
+    """
+    examples = [f"{record.reason}: {record.message}" for record in failed[:3]]
+    return [
+        f"{total} of the first {seen} rows could not be scored; allowed: {allowed}",
+        *dict.fromkeys(examples),
+    ]

@@ -1,14 +1,13 @@
 """Batches of rows that weigh about the same, for models that pad every row of a batch to its
 longest.
 
-Owns the order in which a window of rows is scored, where it is cut, and how the results get back
-into the order in which the rows came. What a row weighs (tokens, pixels, nodes) the handler says;
-this module knows nothing of models.
+Owns the order in which a window of rows is scored, and where it is cut. What a row weighs (tokens,
+pixels, nodes) the handler says; this module knows nothing of models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -69,8 +68,3 @@ def cut(
             end = start + max(1, int(np.searchsorted(padded, most_weight, side="right")))
         yield order[start:end]
         start = end
-
-
-def in_row_order(parts: Sequence[pa.Array], places: np.ndarray) -> pa.Array:
-    """The values of some batches, in the order of the places that their rows had."""
-    return pa.concat_arrays(parts).take(pa.array(np.argsort(places, kind="stable")))

@@ -21,7 +21,13 @@ from batchinfer.pipeline.planning.span_plan import SpanPlan, plan_span
 from batchinfer.pipeline.scheduled.awaited import look_upstream
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.earlier_runs import known_rates, worker_bytes
-from batchinfer.pipeline.scoring.published import has_to_be_scored, read_published
+from batchinfer.pipeline.scoring.published import (
+    Published,
+    choose_answered,
+    has_to_be_scored,
+    read_published,
+    slices_to_ask,
+)
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedModel, columns_to_read
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.span import find_span
@@ -56,10 +62,11 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     foresight.look_at_places()
     model, suites = foresight.model, foresight.suites
     earlier = foresight.earlier
-    published = None
+    known: dict[str, Published] = {}
     if data and model:
         with remedies(context):
-            published = read_published(context, slice_).get(slice_)
+            known = read_published(context, slices_to_ask(context, slice_))
+    published = known.get(slice_)
     seen = foresight.look_at_slice(slice_, data, published)
     if data:
         result |= {
@@ -85,6 +92,9 @@ def plan_slice(context: Context, slice_: str) -> Plan:
     if data and model:
         due = has_to_be_scored(published, data, model.ref.digest)
         result["action"] = "score" if due else "nothing: published from this data by this model"
+        if due:
+            digest = model.ref.digest
+            result["reuse"] = choose_answered(context, data, known, digest, earlier).reason
         estimate = Estimate.of(context, earlier)
         seconds = estimate.seconds(data.rows, seen.opens_session)
         result["estimated_s"] = seconds

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
+    from batchinfer.lake.runs import LatestRun
     from batchinfer.spark.session import OpenSession
 
     # The slice's rows that no step removed, made when they are first asked for.
@@ -234,6 +236,12 @@ class QuarantinedRows:
                 f"{data.table} have their keys ({', '.join(columns.key)}); allowed: one row a key",
                 _hint(columns.context.asked, data.slice, "--force"),
             )
+
+    def known_rows(
+        self, attempt: Publication, earlier: Sequence[LatestRun]
+    ) -> AbstractContextManager[None]:
+        """None: a row in quarantine has no answer."""
+        return nullcontext()
 
     def published_beside(self) -> Sequence[str]:
         from batchinfer.lake.delta import snapshot_files

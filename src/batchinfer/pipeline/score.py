@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import note_held, tell_cost
 from batchinfer.pipeline.fallbacks.level_queries import check_levels
 from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
+from batchinfer.pipeline.reuse.known_index import AnsweringModel, KnownIndex, known_rows
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, few_rows
 from batchinfer.pipeline.scoring.outcome import RunOutcome
@@ -22,8 +24,10 @@ from batchinfer.pipeline.scoring.publication import Publication
 from batchinfer.pipeline.scoring.published import (
     Published,
     check_owner,
+    choose_answered,
     has_to_be_scored,
     read_published,
+    slices_to_ask,
 )
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.scoring.settling import settle
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from batchinfer.checks.judging_process import JudgingProcess
+    from batchinfer.lake.runs import LatestRun
     from batchinfer.spark.session import OpenSession
 
 
@@ -100,7 +105,8 @@ def score_slice(
     lake, tables = context.environment.lake, context.staged_tables
     with hold_and_sweep(lake, context.name, slice_, context.run_id, tables) as swept:
         inputs.report.warnings += swept
-        published = read_published(context, slice_, replaced=force).get(slice_)
+        known = read_published(context, slices_to_ask(context, slice_), replaced=force)
+        published = known.get(slice_)
         note = check_owner(context, slice_, published)
         digest = inputs.model.ref.digest
         if published is not None and not has_to_be_scored(published, inputs.data, digest, force):
@@ -111,7 +117,7 @@ def score_slice(
         else:
             inputs.report.warnings += [note] if note else []
             commits.check_predictions(inputs.columns, inputs.model, slice_, evolve)
-            rows = WholeSlice(inputs, evolve, published.version if published else None)
+            rows = WholeSlice(inputs, evolve, known, force)
             with few_rows.loading(inputs, judging) as beside:
                 if context.pipeline.fallback is not None:
                     # While the model is loaded there, if it is.
@@ -145,12 +151,15 @@ class WholeSlice:
 
     Attributes:
         evolve: add columns that the predictions table lacks.
-        seen: version by which the slice was published when the attempt began; None: it was not.
+        published: what was published of the slice when the attempt began, and of others whose rows
+            it may reuse.
+        force: all rows are scored.
     """
 
     inputs: ResolvedInputs
     evolve: bool
-    seen: int | None
+    published: Mapping[str, Published]
+    force: bool
 
     def prepare(self, attempt: Publication) -> DataFrame | None:
         started = time.perf_counter()
@@ -189,6 +198,27 @@ class WholeSlice:
     def check_found(self, found: int) -> None:
         """Nothing: what is read is held against what landed."""
 
+    @contextmanager
+    def known_rows(
+        self, attempt: Publication, earlier: Sequence[LatestRun]
+    ) -> Generator[KnownIndex | None]:
+        inputs, report = self.inputs, self.inputs.report
+        context, model = inputs.columns.context, inputs.model
+        choice = choose_answered(
+            context, inputs.data, self.published, model.ref.digest, earlier, self.force
+        )
+        report.reuse = choice.reason
+        started = time.perf_counter()
+        with known_rows(
+            context,
+            choice.slices,
+            AnsweringModel(model.ref.digest, model.outputs),
+            lambda: attempt.spark,
+            report.warnings,
+        ) as known:
+            report.stage_seconds["index"] = round(time.perf_counter() - started, 3)
+            yield known
+
     def published_beside(self) -> Sequence[str]:
         return ()
 
@@ -199,7 +229,9 @@ class WholeSlice:
         inputs = self.inputs
         self._commit_failed(outcome, published=True)
         commits.ensure_predictions(inputs.columns, inputs.model, inputs.data.slice, self.evolve)
-        inputs.report.version = commits.commit_slice(inputs, outcome.files, self.seen)
+        before = self.published.get(inputs.data.slice)
+        seen = None if before is None else before.version
+        inputs.report.version = commits.commit_slice(inputs, outcome.files, seen)
 
     def _commit_failed(self, outcome: RunOutcome, published: bool) -> None:
         commits.commit_failed_rows(

@@ -221,6 +221,7 @@ def test_times_and_counts() -> None:
         "rows_scored": 25,
         "rows_failed": 0,
         "rows_duplicate": 0,
+        "rows_known": 0,
         "batches": 3,
         "attempts": 3,
         "largest_batch": 10,

@@ -32,6 +32,7 @@ from batchinfer.config.sink_places import (
 from batchinfer.config.uris import join
 from batchinfer.hinted_commands import Asked
 from batchinfer.hints import CommandLine
+from batchinfer.lake.table_places import is_reachable
 from batchinfer.masking.sensitive_columns import SensitiveColumns
 from batchinfer.object_stores import use
 from batchinfer.observability.run_facts import ParentRun
@@ -111,6 +112,7 @@ class Context:
             [
                 context.environment.lake,
                 context.environment.reports,
+                context.environment.staging,
                 context.predictions,
                 *([context.outcomes] if context.outcomes else []),
             ],
@@ -206,9 +208,17 @@ class Context:
         return None if named is None else join(self.environment.lake, named.table)
 
     @property
+    def looked_up(self) -> str:
+        """Where runs of the pipeline put what their tasks look answered rows up in."""
+        return join(self.environment.staging, "reuse", self.name)
+
+    @property
     def staged_tables(self) -> tuple[str, ...]:
-        """The tables that runs of the pipeline stage files in."""
+        """The tables that runs of the pipeline stage files in, and the folder of what they look
+        up.
+        """
         own = (self.landed, self.landed_for_training, self.predictions, self.quarantine)
+        own = (*own, self.looked_up) if is_reachable(self.looked_up) else own
         return own if self.pipeline.fallback is None else (*own, self.fallbacks)
 
     @property

@@ -15,6 +15,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.planning.estimate import Estimate
 from batchinfer.pipeline.planning.foresight import Foresight
 from batchinfer.pipeline.scoring.published import (
+    choose_answered,
     has_to_be_scored,
     read_published,
     unpublished_state,
@@ -37,6 +38,7 @@ class PlannedSlice:
         rows: that have landed.
         estimated_s: seconds, with the start of Spark in that of the slice that starts it.
         cost: at the pipeline's prices.
+        reuse: whether published rows would be looked up, and why, as the tables are now.
     """
 
     slice: str
@@ -44,6 +46,7 @@ class PlannedSlice:
     rows: int
     estimated_s: float | None
     cost: float | None
+    reuse: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,8 +137,12 @@ def plan_span(context: Context, span: SliceSpan, force: bool = False) -> SpanPla
         is_open = is_open or opens
         rows = landed[name].rows
         seconds = estimate.seconds(rows, opens)
+        reuse, found = "", data[name]
+        if found is not None and digest is not None:
+            runs = foresight.earlier
+            reuse = choose_answered(context, found, published, digest, runs, force).reason
         slices.append(
-            PlannedSlice(name, whys[name], rows, seconds, estimate.cost(seconds)),
+            PlannedSlice(name, whys[name], rows, seconds, estimate.cost(seconds), reuse),
         )
     foresight.look_at_machine()
     seconds = _sum(one.estimated_s for one in slices)

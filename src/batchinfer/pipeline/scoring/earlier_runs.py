@@ -28,6 +28,8 @@ _LATEST = 5
 _STARTED_S = 0.5
 # Stages of workers that more rows do not make longer.
 _ONCE = ("load", "compile")
+# Stages that rows which are carried over do without.
+_MODEL = ("encode", "forward", "decode")
 # Up to so many times the rows that were measured, a measurement tells what a row takes.
 _NEAR = 10
 
@@ -87,6 +89,7 @@ def estimated_seconds(
         just_now: runs of this process, oldest first. The part that does not grow is theirs alone;
             so is what a row takes, unless they had far fewer rows than are asked for.
     """
+    runs, just_now = _scored_whole(runs), _scored_whole(just_now)
     latest = [*runs, *just_now][-_LATEST:]
     if not latest:
         return None
@@ -97,6 +100,26 @@ def estimated_seconds(
     starts = [start for run in runs if (start := _start_seconds(run)) >= _STARTED_S]
     start = median(starts[-_LATEST:]) if starts_spark and starts else 0.0
     return round(fixed + start + a_row * rows, 1)
+
+
+def model_seconds(runs: Sequence[LatestRun]) -> float | None:
+    """Seconds of a worker in which the model scores a row, as the latest runs took them: the one
+    that scored most rows tells best. None where none of them tells.
+    """
+    told = [
+        (run.report.get("rows_scored", 0), run.report.get("stage_seconds", {}))
+        for run in runs[-_LATEST:]
+    ]
+    rows, stages = max(told, key=lambda each: each[0], default=(0, {}))
+    seconds = sum(stages.get(stage, 0.0) for stage in _MODEL)
+    return seconds / rows if rows and seconds else None
+
+
+def _scored_whole(runs: Sequence[LatestRun]) -> Sequence[LatestRun]:
+    """Those that carried no rows over, where there are some: how many rows the next run scores is
+    not known, and it may be all.
+    """
+    return [run for run in runs if not run.report.get("rows_carried")] or runs
 
 
 def reckoned_shares(runs: Sequence[LatestRun]) -> tuple[float, float] | None:

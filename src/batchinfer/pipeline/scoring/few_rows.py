@@ -21,6 +21,7 @@ from batchinfer.config.pipeline import Pipeline
 from batchinfer.inference.road_choice import Road
 from batchinfer.inference.watchdog import ChildRunner
 from batchinfer.pipeline.definition.small_runs import is_small
+from batchinfer.pipeline.reuse.known_index import KnownIndex
 from batchinfer.pipeline.scoring.devices import load_folder
 from batchinfer.pipeline.scoring.earlier_runs import known_rates, runs_of_bundle
 from batchinfer.pipeline.scoring.resolved_inputs import (
@@ -192,8 +193,13 @@ def _load(
     return load_folder(folder, digest, device, trust, precision)
 
 
-def score_here(inputs: ResolvedInputs, child: ChildRunner) -> RoadOutcome:
+def score_here(
+    inputs: ResolvedInputs, child: ChildRunner, known: KnownIndex | None = None
+) -> RoadOutcome:
     """Scores the rows; the outcome is as `roads.run_road` gives it.
+
+    Args:
+        known: rows that were answered before; None: there are none.
 
     Runs on: driver.
 
@@ -201,7 +207,7 @@ def score_here(inputs: ResolvedInputs, child: ChildRunner) -> RoadOutcome:
         ModelError: the model cannot be loaded, or its process crashes on many rows.
     """
     data, threads = inputs.data, worker_threads(inputs.columns.context.environment.spark)
-    plan = scoring_plan(inputs, threads, archive="", rates=Rates(), row_progress="")
+    plan = scoring_plan(inputs, threads, archive="", rates=Rates(), row_progress="", known=known)
     task = ScoringTask(plan, child)
     with step(f"loading the model, and scoring {data.rows:,} rows"):
         result = task.run(

@@ -23,10 +23,10 @@ from pydantic import Base64Bytes
 from batchinfer import errors
 from batchinfer.inference.attempt import Failure
 from batchinfer.inference.batching import join_batches
-from batchinfer.inference.engine import Scored
 from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
 from batchinfer.inference.failed_rows import bad_records
 from batchinfer.inference.fingerprint import fingerprint, first_words
+from batchinfer.inference.windows import Scored
 from batchinfer.json_values import from_json, to_json
 from batchinfer.lake.staging import JOINED_BATCHES
 from batchinfer.pipeline.scoring.scoring_task import (
@@ -84,6 +84,7 @@ def decide(
     rates: Rates,
     asked: str,
     senders: int,
+    looks_up: bool = False,
 ) -> Decision:
     """Judges from a sample, unless the pipeline file says it.
 
@@ -92,11 +93,16 @@ def decide(
         rates: of earlier runs of the bundle.
         asked: `model.deduplicate`: auto, always, never.
         senders: tasks that would share the rows out; each sends the inputs of its distinct rows.
+        looks_up: published rows are looked up, so that the model gets few of these.
 
     Runs on: driver, with small Spark jobs where the model takes long enough.
     """
     if asked != "auto":
         return Decision(asked == "always", f"the pipeline file says model.deduplicate: {asked}")
+    if looks_up:
+        return Decision(
+            False, "only inside batches: published rows are looked up, so few are left to score"
+        )
     rows = sum(each.split.rows for each in splits)
     fastest = rates.greatest_rate()
     if fastest is None:
@@ -278,6 +284,7 @@ class _Bucketed:
         bucket = Bucket(self._rows_of(parcels))
         self.account.seconds["exchange"] += time.perf_counter() - started
         parts: list[pa.RecordBatch] = []
+        known_at: list[np.ndarray] = []
         failures: dict[int, Failure] = {}
         for scored in self.task.scorer.score(iter(bucket.distinct)):
             parts.append(
@@ -288,6 +295,8 @@ class _Bucketed:
             if len(parts) % JOINED_BATCHES == 0:
                 # Few large pieces: `lake.staging` says why.
                 parts[-JOINED_BATCHES:] = [join_batches(parts[-JOINED_BATCHES:])]
+            if scored.known_at is not None:
+                known_at.append(scored.known_at)
             failures |= {
                 at: Failure(bad.reason, bad.message)
                 for at, bad in zip(scored.failed_at, scored.failed, strict=True)
@@ -295,7 +304,8 @@ class _Bucketed:
         started = time.perf_counter()
         fine = np.ones(len(bucket.fingerprints), dtype=bool)
         fine[list(failures)] = False
-        self.account.distinct = int(fine.sum())
+        known = np.concatenate(known_at) if known_at else None
+        self.account.distinct = int(fine.sum() if known is None else (known < 0).sum())
         place = np.where(fine, np.cumsum(fine) - 1, -1)
         predictions = {
             name: pa.concat_arrays([part.column(name) for part in parts] or [pa.nulls(0, type_)])
@@ -330,6 +340,7 @@ class _Bucketed:
                 {name: column.take(index) for name, column in predictions.items()},
                 fingerprints.filter(mask),
                 failed,
+                known_at=None if known is None else known[place[which[good]]],
             )
             started = time.perf_counter()
 

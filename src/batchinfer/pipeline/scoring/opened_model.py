@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.inference.batching import LARGEST_ROWS, LARGEST_ROWS_GPU, new_size
 from batchinfer.inference.workers import load_once, size_once
 from batchinfer.masking.sensitive_columns import SensitiveColumns
+from batchinfer.pipeline.reuse.carried_rows import open_index
 from batchinfer.pipeline.scoring.devices import (
     choose_device,
     describe_device,
@@ -39,6 +40,7 @@ class OpenedModel:
         gpu: the address that Spark gave to this task; None where it gave none.
         device: in words, as reports and batch sizes know it; empty with a child.
         scorer: scores batches.
+        known: rows that were answered before; None: there are none.
         compiled: the handler, where its module is compiled; else None.
         load_s: seconds that opening took.
 
@@ -60,6 +62,7 @@ class OpenedModel:
         )
         if child is None and plan.modules not in sys.path:
             sys.path.append(plan.modules)
+        self.known = None if plan.known is None else open_index(plan.known)
         self.compiled: Any = None
         self.scorer = self._open()
         self._compiled_before_s = self.compiled.compile_s if self.compiled else 0.0
@@ -97,6 +100,7 @@ class OpenedModel:
             # have equal predictions.
             "deduplicate": plan.deduplicate,
             "sensitive": self.sensitive,
+            "known": self.known,
         }
         if self.child is None and _is_tried_again():
             self.child = ChildRunner(self._loader(), plan.timeout_s, threads=self.threads)

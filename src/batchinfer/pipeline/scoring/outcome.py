@@ -16,6 +16,7 @@ class RunOutcome(StagedRows):
     examples: list[str] = field(default_factory=list)
     rows_scored: int = 0
     rows_reused: int = 0
+    rows_carried: int = 0
     rows_removed: int = 0
     worker_bytes: int = 0
     rates: list[Rates] = field(default_factory=list)
@@ -28,6 +29,7 @@ class RunOutcome(StagedRows):
         self.examples += result.examples
         self.rows_scored += result.rows_scored
         self.rows_reused += result.rows_reused
+        self.rows_carried += result.rows_carried
         self.rows_removed += result.rows_removed
         self.stopped += result.stopped
         # Every worker that met it says it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,7 @@ from batchinfer import contracts
 from batchinfer.errors import ChecksFailed, TooManyQuarantined
 from batchinfer.pipeline.definition.costs import note_held, tell_cost
 from batchinfer.pipeline.definition.quarantine_rate import shows_quarantine
+from batchinfer.pipeline.reuse.known_index import KnownIndex
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
 from batchinfer.pipeline.scoring.earlier_runs import estimated_seconds, runs_of_bundle
@@ -54,6 +56,12 @@ class RowsOfSlice(Protocol):
 
     def check_found(self, found: int) -> None:
         """Judges how many rows the tasks have read."""
+        ...
+
+    def known_rows(
+        self, attempt: Publication, earlier: Sequence[LatestRun]
+    ) -> AbstractContextManager[KnownIndex | None]:
+        """Rows that were answered before, while the block runs; None: all are scored."""
         ...
 
     def published_beside(self) -> Sequence[str]:
@@ -183,11 +191,13 @@ class Publication:
             _ = self.spark
 
     def _score_rows(self, earlier: Sequence[LatestRun]) -> RoadOutcome:
-        if self.beside is not None:
-            self.report.workers = 1
-            return few_rows.score_here(self.inputs, self.beside.model)
-        self.report.workers = model_workers(self.spark, self.context.environment.spark.model_task)
-        return run_road(self.spark, self.inputs, earlier, self.prepared)
+        with self.rows.known_rows(self, earlier) as known:
+            if self.beside is not None:
+                self.report.workers = 1
+                return few_rows.score_here(self.inputs, self.beside.model, known)
+            task = self.context.environment.spark.model_task
+            self.report.workers = model_workers(self.spark, task)
+            return run_road(self.spark, self.inputs, earlier, self.prepared, known)
 
     def _count(self, inference_s: float) -> None:
         outcome, report = self.outcome, self.report
@@ -197,6 +207,7 @@ class Publication:
             outcome.rows_scored,
             outcome.rows_reused,
         )
+        report.rows_carried = outcome.rows_carried
         report.rows_quarantined, report.rows_removed = (
             outcome.rows_quarantined,
             outcome.rows_removed,

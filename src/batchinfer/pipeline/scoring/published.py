@@ -4,6 +4,7 @@ JVM.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,11 @@ from batchinfer.lake.ledger import (
     slices_of,
 )
 from batchinfer.lake.log import read_transactions
-from batchinfer.lake.table_places import open_filesystem, reading_faults
+from batchinfer.lake.table_places import is_reachable, open_filesystem, reading_faults
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import rows_number
+from batchinfer.pipeline.reuse.reuse_choice import AnsweredSlice, ReuseChoice, choose_reuse
+from batchinfer.pipeline.scoring.earlier_runs import model_seconds
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ class Published:
     Attributes:
         version: Delta version of the commit that published it.
         rows: rows there are.
+        size: bytes of their files.
         made_of: the data, the model and the run that its rows are of; None where an earlier build
             has published it without a row.
         same_rows: the pipeline removes rows by the same steps as it did then, and carries the same
@@ -59,6 +63,7 @@ class Published:
     publisher: Publisher = field(default_factory=Publisher)
     quarantine_run: int = 0
     other: str | None = None
+    size: int = 0
 
     @property
     def is_unsettled(self) -> bool:
@@ -103,6 +108,13 @@ class Published:
     def is_by(self, digest: str) -> bool:
         """True if the slice is of the model with this bundle."""
         return self.made_of is not None and self.made_of.model == model_number(digest)
+
+    def may_answer(self, digest: str) -> bool:
+        """True if rows of it may be of the model with this bundle, in the precision that is asked
+        for now.
+        """
+        of_model = self.made_of is None or self.publisher.mixed or self.is_by(digest)
+        return self.rows > 0 and self.same_precision and of_model
 
 
 _LINEAGE = (
@@ -164,6 +176,7 @@ def read_published(
             publisher=publisher_of(known, slice_),
             quarantine_run=publisher_of(quarantined, slice_).run,
             other=None if other == context.name else other,
+            size=sum(file.size for file in files),
         )
     return found
 
@@ -178,6 +191,53 @@ def has_to_be_scored(
         digest: of the bundle that would score.
     """
     return force or published is None or published.is_stale(landed, digest)
+
+
+def slices_to_ask(context: Context, slice_: str) -> str | None:
+    """What `read_published` is asked for before a slice is scored: the slice, or None, which is
+    all, as rows of others may answer.
+    """
+    return None if context.pipeline.model.reuse_slices else slice_
+
+
+def choose_answered(
+    context: Context,
+    data: SliceData,
+    published: Mapping[str, Published],
+    digest: str,
+    runs: Sequence[LatestRun],
+    force: bool = False,
+) -> ReuseChoice:
+    """Which published rows are looked up before the slice is scored; `score`, `plan` and the plan
+    of a backfill choose by it.
+
+    Args:
+        published: of the pipeline, by name; with `model.reuse_slices`, those before the slice too.
+        digest: of the bundle that would score.
+        runs: earlier runs of the bundle.
+
+    Runs on: driver, without Spark.
+    """
+    settings, slice_ = context.pipeline.model, data.slice
+    before = sorted(name for name in published if name < slice_)
+    before = before[max(0, len(before) - settings.reuse_slices) :][::-1]
+    own = [slice_] if slice_ in published else []
+    why_none = ""
+    if force:
+        why_none = "no: --force scores all rows"
+    elif not is_reachable(context.looked_up):
+        why_none = f"no: workers cannot open {context.looked_up} without Spark"
+    return choose_reuse(
+        settings.reuse,
+        [
+            AnsweredSlice(name, published[name].version, published[name].rows, published[name].size)
+            for name in [*own, *before]
+            if published[name].may_answer(digest)
+        ],
+        data.rows,
+        model_seconds(runs),
+        why_none=why_none,
+    )
 
 
 def unpublished_state(published: Published | None, last: LatestRun | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchinfer.config.types import parse_ddl, spark_name
+from batchinfer.pipeline.reuse.known_index import KnownIndex
 from batchinfer.pipeline.scoring.compiled_programs import ship_compiled
 from batchinfer.pipeline.scoring.earlier_runs import known_rates
 from batchinfer.pipeline.scoring.once import decide, score_once
@@ -48,12 +49,14 @@ def run_road(
     inputs: ResolvedInputs,
     earlier: Sequence[LatestRun],
     prepared: DataFrame | None = None,
+    known: KnownIndex | None = None,
 ) -> RoadOutcome:
     """Scores a slice on the executors.
 
     Args:
         earlier: runs of the bundle, as `earlier_runs.runs_of_bundle` gives them.
         prepared: the rows after table transforms, where the pipeline has some.
+        known: rows that were answered before; None: there are none.
 
     Runs on: driver.
 
@@ -70,7 +73,7 @@ def run_road(
         ship_modules(spark, context.root)
         rates = known_rates(earlier)
         threads = task_threads(spark, context.environment.spark.model_task)
-        plan = scoring_plan(inputs, threads, archive, rates, row_progress.folder)
+        plan = scoring_plan(inputs, threads, archive, rates, row_progress.folder, known)
         if context.pipeline.model.compile:
             compiled = ship_compiled(spark, context.bundle_cache, model.ref.digest)
             plan = replace(plan, model=replace(plan.model, compiled=compiled))
@@ -103,7 +106,8 @@ def _run_direct(
     splits = splits_of(data, count)
     senders = max(count, math.ceil(sum(each.split.bytes for each in splits) / _SENDER_BYTES))
     asked = context.pipeline.model.deduplicate
-    decision = decide(spark, splits, plan.model.inputs, rates, asked, senders)
+    looks_up = plan.known is not None
+    decision = decide(spark, splits, plan.model.inputs, rates, asked, senders, looks_up)
     if decision.exchange:
         large = splits_of(data, count, _SENDER_BYTES, rounds=1)
         results = score_once(
@@ -188,7 +192,12 @@ def spark_type_of(columns: TableColumns, column: str) -> str:
 
 
 def scoring_plan(
-    inputs: ResolvedInputs, threads: int, archive: str, rates: Rates, row_progress: str
+    inputs: ResolvedInputs,
+    threads: int,
+    archive: str,
+    rates: Rates,
+    row_progress: str,
+    known: KnownIndex | None = None,
 ) -> ScoringPlan:
     """What all tasks of the run share; the module is not compiled."""
     columns, data = inputs.columns, inputs.data
@@ -211,6 +220,7 @@ def scoring_plan(
         row_progress=row_progress,
         carried={name: spark_type_of(columns, name) for name in columns.carried},
         sensitive=tuple(sorted(context.sensitive.names)),
+        known=known,
     )
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from batchinfer.inference.attempt import Failure
-    from batchinfer.inference.engine import Scored
     from batchinfer.inference.watchdog import ChildRunner
+    from batchinfer.inference.windows import Scored
 
 
 class ScoreSplits:
@@ -127,7 +127,7 @@ class ScoringTask:
         self.failed: list[BadRecord] = []
         self.keyless = 0
         self.removed = 0
-        self.rows = 0
+        self.rows = self.carried = 0
         self.write_s = 0.0
         self.task_progress = TaskProgress(plan.row_progress)
         self.constants = self._constants()
@@ -257,9 +257,14 @@ class ScoringTask:
         own = (*self.plan.key, *self.plan.carried)
         columns = {name: scored.rows.column(name) for name in own} | dict(scored.predictions)
         columns[contracts.INPUT_FINGERPRINT] = scored.fingerprints
-        batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         # What is the same on every row is given once: in the file it is a dictionary of one entry.
-        self.writer.write(batch, {contracts.SLICE: self.plan.slice}, self.constants)
+        constants = self.constants
+        if self.model.known is not None and scored.known_at is not None:
+            self.carried += int((scored.known_at >= 0).sum())
+            columns |= self.model.known.lineage(scored.known_at, constants)
+            constants = {name: value for name, value in constants.items() if name not in columns}
+        batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        self.writer.write(batch, {contracts.SLICE: self.plan.slice}, constants)
 
     @property
     def missing_key(self) -> Failure:
@@ -277,10 +282,10 @@ class ScoringTask:
         return rows_in + self.keyless + self.removed, len(self.failed)
 
     def _reused(self) -> int:
-        """Rows that have the prediction of an equal row."""
+        """Rows that have the prediction of an equal row, of this run or an earlier one."""
         if self.account:
             return self.rows - self.account.distinct
-        return int(self.scorer.counts["rows_duplicate"])
+        return int(self.scorer.counts["rows_duplicate"]) + self.carried
 
     def _seconds(self) -> dict[str, float]:
         """Seconds of each stage so far."""
@@ -365,6 +370,7 @@ class ScoringTask:
             rates=Rates({} if child else {self.model.device: self.scorer.size.curve}),
             gpu=self.model.gpu,
             worker_bytes=child.peak_bytes if child else peak_bytes(),
+            rows_carried=self.carried,
             stopped=tuple(stopped),
             compiled=self.model.told_of_compiling(),
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from batchinfer.contracts import SLICE
+from batchinfer.pipeline.reuse.known_index import KnownIndex
 from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.predictions_table import predictions_schema
 
@@ -80,6 +81,7 @@ class ScoringPlan:
         sensitive: columns whose values no message shows.
         row_progress: folder that tasks tell of their rows in, where they share the driver's
             machine.
+        known: rows that were answered before, and need not be scored; None: there are none.
     """
 
     pipeline: str
@@ -99,6 +101,7 @@ class ScoringPlan:
     row_progress: str = ""
     carried: Mapping[str, str] = field(default_factory=dict)
     sensitive: tuple[str, ...] = ()
+    known: KnownIndex | None = None
 
     def file_schema(self) -> pa.Schema:
         """Schema of one Parquet file of predictions: the table's without the partition column."""

@@ -89,7 +89,8 @@ class TaskResult:
     Attributes:
         files: predictions that were staged.
         quarantine: files of the rows that failed.
-        rows_reused: rows that have the prediction of an equal row.
+        rows_reused: rows that have the prediction of an equal row, of this run or an earlier one.
+        rows_carried: those of them that have it of an earlier run.
         rows_removed: rows that a table transform removed; they are quarantined.
         reasons: of the rows that are quarantined, and how many of each.
         examples: what was wrong with the first row that failed.
@@ -117,5 +118,6 @@ class TaskResult:
     rates: Rates
     gpu: str | None
     worker_bytes: int
+    rows_carried: int = 0
     stopped: tuple[str, ...] = ()
     compiled: CompiledPrograms = CompiledPrograms()
