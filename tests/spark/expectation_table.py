@@ -27,6 +27,7 @@ from batchinfer.checks.suites import load_suite
 from batchinfer.config.environment import SparkSettings
 from batchinfer.spark.session import open_session
 
+_NUMBERS = {"whole", "large", "real", "infinite"}
 FRAME = Path(__file__).parent / "expectations_page.md"
 PAGE = Path(__file__).parents[2] / "docs" / "expectations.md"
 
@@ -63,10 +64,11 @@ def engine_lines() -> list[str]:
     """The table of what pandas may judge."""
     lines = ["| expectation | columns that pandas judges |", "|---|---|"]
     for name, kinds in JUDGED_BY_PANDAS.items():
-        words = (
-            ", ".join(KIND_WORDS[kind] for kind in kinds) or "of any kind: it is about the table"
-        )
-        lines.append(f"| `{name.removeprefix('expect_')}` | {words} |")
+        all_numbers = set(kinds) >= _NUMBERS
+        words = ["all numbers"] if all_numbers else []
+        words += [KIND_WORDS[kind] for kind in kinds if not (all_numbers and kind in _NUMBERS)]
+        told = ", ".join(words) or "any: it is about the table"
+        lines.append(f"| `{name.removeprefix('expect_')}` | {told} |")
     return lines
 
 

@@ -4,6 +4,7 @@ where Spark has to judge, the report says why.
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 from typing import Any
@@ -13,7 +14,11 @@ import pytest
 from spark.projects import DAY, SmallProject, csv_of
 
 from batchinfer.errors import ChecksFailed, ConfigError, InputError
+from batchinfer.inference.road_choice import Road
+from batchinfer.lake.runs import LatestRun
 from batchinfer.pipeline.plan import plan_slice
+from batchinfer.pipeline.scoring.few_rows import are_few
+from batchinfer.pipeline.slices.slice_data import SliceData
 
 from ..one_process import OneProcess
 
@@ -124,6 +129,30 @@ def test_the_bound_follows_from_what_earlier_runs_measured(checked: SmallProject
     assert planned["session"] == "executors score 5,001 rows"
     assert planned["road_reason"] == "workers read the delta files with Arrow"
     assert plan_slice(checked.context("model.road=direct"), DAY)["session"] == "model.road: direct"
+
+
+@pytest.mark.parametrize(
+    ("rows", "rate", "few"),
+    [
+        (2_000, 10.0, True),  # whatever the model takes
+        (2_001, 10.0, False),
+        (2_001, 401.0, True),
+        (5_000, None, True),
+        (5_001, None, False),
+        (20_000, 4_000.0, True),
+        (20_001, 1e9, False),
+    ],
+)
+def test_few_are_what_one_process_scores_soon(
+    checked: SmallProject, rows: int, rate: float | None, few: bool
+) -> None:
+    context = checked.context()
+    report = {} if rate is None else {"batch_rates": {"cpu, 1 thread": {"256": rate}}}
+    run = LatestRun("a", dt.datetime.now(dt.UTC), "published", 0, 1.0, 100, report)
+    data = SliceData("somewhere", (DAY,), [], 0, 0, rows)
+    told = (context.environment, context.pipeline, data)
+    assert are_few(*told, Road("direct", ""), lambda: [run]) is few
+    assert not are_few(*told, Road("arrow", ""), lambda: [run])
 
 
 def test_neither_the_driver_nor_a_child_has_spark(checked: SmallProject) -> None:

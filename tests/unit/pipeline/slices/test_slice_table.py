@@ -50,4 +50,6 @@ def test_a_landed_slice_has_the_columns_of_the_version_that_is_read(tmp_path: Pa
 
 def test_a_slice_column_stays_where_it_is() -> None:
     rows = pa.table({"a": [1, 2], "slice": ["x", None], "b": [3, 4]})
-    assert with_slice(rows, "y").to_pydict() == {"a": [1, 2], "slice": ["y", "y"], "b": [3, 4]}
+    found = with_slice(rows, "y")
+    assert found.column_names == rows.column_names
+    assert found.to_pydict() == {"a": [1, 2], "slice": ["y", "y"], "b": [3, 4]}
