@@ -177,11 +177,13 @@ class Night:
 
     def _load(self, open_session: OpenSession) -> list[StoreReport]:
         """Brings the stores that say `after: score` to what is published now."""
+        assert self.context is not None, "an attempt opens it first"
+        wanted = [one.kind for one in self.context.pipeline.load if one.after == "score"]
+        if not wanted:
+            return []
         from batchinfer.pipeline.load import load_stores
         from batchinfer.report.shown_answers import show_load
 
-        assert self.context is not None, "an attempt opens it first"
-        wanted = [one.kind for one in self.context.pipeline.load if one.after == "score"]
         reports = [
             show_load(load_stores(self._step(), open_session, to=kind))
             for kind in dict.fromkeys(wanted)
