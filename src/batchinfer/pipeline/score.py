@@ -216,7 +216,8 @@ class WholeSlice:
             lambda: attempt.spark,
             report.warnings,
         ) as known:
-            report.stage_seconds["index"] = round(time.perf_counter() - started, 3)
+            if choice.slices:
+                report.stage_seconds["index"] = round(time.perf_counter() - started, 3)
             yield known
 
     def published_beside(self) -> Sequence[str]:

@@ -39,7 +39,6 @@ from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.pipeline.reuse.reuse_choice import AnsweredSlice
 
 if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
     from pyspark.sql import SparkSession
 
     from batchinfer.pipeline.definition.context import Context
@@ -152,11 +151,10 @@ def known_rows(
         yield None
         return
     place = context.looked_up
-    filesystem, root = open_filesystem(place)
     try:
         try:
             with storage_faults(place, "make the folder"):
-                make_folder(filesystem, root)
+                make_folder(*open_filesystem(place))
             built = _build(context, slices, model, open_spark)
         except StorageError as error:
             built = []
@@ -165,7 +163,7 @@ def known_rows(
         rows = sum(one.rows for one in built)
         yield KnownIndex(place, tuple(one.file for one in built), rows) if rows else None
     finally:
-        _remove(filesystem, root, context.run_id)
+        remove_index(place, context.run_id)
 
 
 def bucket_count(rows: int, size: int, workers: int) -> int:
@@ -377,10 +375,15 @@ def _maker(values: Sequence[Any]) -> str:
     return json.dumps([*rest, pa.scalar(scored_at, pa.timestamp("us", tz="UTC")).value])
 
 
-def _remove(filesystem: FileSystem, root: str, run_id: str) -> None:
-    """Deletes what a run has written there, by attempts that failed too."""
+def remove_index(place: str, run_id: str) -> None:
+    """Deletes what a run has written there, by attempts that failed too; what cannot be deleted,
+    the sweep of orphans takes later.
+
+    Runs on: driver.
+    """
     from pyarrow.fs import FileSelector
 
+    filesystem, root = open_filesystem(place)
     with contextlib.suppress(OSError):
         for info in filesystem.get_file_info(FileSelector(root, allow_not_found=True)):
             if info.base_name.startswith(prefix_of(run_id)):

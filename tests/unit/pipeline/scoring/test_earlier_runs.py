@@ -15,6 +15,7 @@ from batchinfer.lake.runs import LatestRun, append_run
 from batchinfer.pipeline.scoring.earlier_runs import (
     estimated_seconds,
     known_rates,
+    model_seconds,
     runs_of_bundle,
     worker_bytes,
 )
@@ -115,6 +116,27 @@ def test_runs_of_this_process_tell_what_does_not_grow() -> None:
     assert estimated_seconds(earlier, 100, just_now=now) == 4.0 + 10.0, "near what was measured"
     far = 4.0 + 1010 * 11 / 1010
     assert estimated_seconds(earlier, 1010, just_now=now) == far, "both tell it"
+
+
+def test_runs_that_carried_rows_over_tell_little_of_the_next_one() -> None:
+    whole = timed(30.0, 1000, inference=20.0, load=10.0, forward=10.0)
+    few = timed(5.0, 1000, inference=2.0, load=1.0, forward=1.0)
+    carried = replace(few, report={**few.report, "rows_carried": 990})
+    assert estimated_seconds([whole, carried], 2000) == estimated_seconds([whole], 2000)
+    assert estimated_seconds([carried], 1000) == estimated_seconds([few], 1000), "there is no other"
+
+
+def test_the_run_that_scored_most_rows_tells_how_long_the_model_takes() -> None:
+    def scored(rows: int, **stages: float) -> LatestRun:
+        told = {"rows_scored": rows, "stage_seconds": stages}
+        return LatestRun("a", START, "published", 0, 1.0, rows, told)
+
+    long_ago = scored(10**6, forward=1.0)
+    many = scored(1000, encode=1.0, forward=6.0, decode=1.0, read=9.0, write=9.0)
+    assert model_seconds([long_ago, many, scored(10, forward=5.0), *[scored(0)] * 3]) == 8 / 1000
+    assert model_seconds([]) is None
+    assert model_seconds([scored(0, forward=1.0)]) is None
+    assert model_seconds([LatestRun("a", START, "published", 0, 1.0, 1, {})]) is None
 
 
 def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(
