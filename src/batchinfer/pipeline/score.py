@@ -15,6 +15,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import note_held, tell_cost
 from batchinfer.pipeline.fallbacks.level_queries import check_levels
 from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
+from batchinfer.pipeline.reuse.done_before import DoneBefore, forget_finished, taking_over
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, few_rows
 from batchinfer.pipeline.scoring.outcome import RunOutcome
@@ -26,6 +27,7 @@ from batchinfer.pipeline.scoring.published import (
     read_published,
 )
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
+from batchinfer.pipeline.scoring.roads import scoring_digest
 from batchinfer.pipeline.scoring.settling import settle
 from batchinfer.pipeline.slices.landed import read_landed_slices
 from batchinfer.pipeline.slices.prepared import prepared_frame
@@ -100,6 +102,7 @@ def score_slice(
         note = check_owner(context, slice_, published)
         digest = inputs.model.ref.digest
         if published is not None and not has_to_be_scored(published, inputs.data, digest, force):
+            forget_finished(context, slice_)
             _tell_unchanged(inputs, published)
             if published.is_unsettled:
                 settle(inputs, published, open_session)
@@ -107,12 +110,20 @@ def score_slice(
         else:
             inputs.report.warnings += [note] if note else []
             commits.check_predictions(inputs.columns, inputs.model, slice_, evolve)
-            rows = WholeSlice(inputs, evolve, published.version if published else None)
-            with few_rows.loading(inputs) as child:
+            seen = published.version if published else None
+            with (
+                few_rows.loading(inputs) as child,
+                # One process beside the driver does all its rows, or none.
+                taking_over(
+                    context, inputs.data, "" if child else scoring_digest(inputs), force
+                ) as done,
+            ):
+                inputs.report.warnings += done.notes
                 if context.pipeline.fallback is not None:
                     # While the model is loaded there, if it is.
                     wanted = commits.columns_to_be(inputs.columns, inputs.model)
                     check_levels(context, context.pipeline.fallback, open_session, wanted)
+                rows = WholeSlice(inputs, evolve, seen, done)
                 Publication(inputs, rows, open_session, child).run(started)
     if settles:
         began = time.perf_counter()
@@ -142,11 +153,13 @@ class WholeSlice:
     Attributes:
         evolve: add columns that the predictions table lacks.
         seen: version by which the slice was published when the attempt began; None: it was not.
+        done: rows that need no scoring.
     """
 
     inputs: ResolvedInputs
     evolve: bool
     seen: int | None
+    done: DoneBefore
 
     def prepare(self, attempt: Publication) -> DataFrame | None:
         started = time.perf_counter()
@@ -179,7 +192,7 @@ class WholeSlice:
         """Nothing: what is read is held against what landed."""
 
     def published_beside(self) -> Sequence[str]:
-        return ()
+        return [file.path for file in self.done.kept]
 
     def refuse(self, outcome: RunOutcome) -> None:
         self._commit_failed(outcome, published=False)
@@ -188,7 +201,9 @@ class WholeSlice:
         inputs = self.inputs
         self._commit_failed(outcome, published=True)
         commits.ensure_predictions(inputs.columns, inputs.model, inputs.data.slice, self.evolve)
-        inputs.report.version = commits.commit_slice(inputs, outcome.files, self.seen)
+        inputs.report.version = commits.commit_slice(
+            inputs, outcome.files, self.seen, self.done.kept
+        )
 
     def _commit_failed(self, outcome: RunOutcome, published: bool) -> None:
         commits.commit_failed_rows(
