@@ -83,7 +83,7 @@ def taking_over(
         kept = find_kept(table, slice_, plan, paths, covered)
     found = read_notes(table, context.name, slice_)
     chosen = choose_finished(found, plan, paths, covered, forced, data.rows_of_others)
-    removed = remove_finished(chosen.left, table, [context.quarantine])
+    removed = remove_finished(chosen.left, table, [context.quarantine], chosen.tasks)
     for run in {note.run_id for note in chosen.left if not note.content}:
         # A damaged note does not tell which files it was about.
         removed += remove_unnoted(run, context.name, [table, context.quarantine])
@@ -103,8 +103,10 @@ def may_go_on(error: BaseException) -> bool:
     """
     if isinstance(error, BatchInferError):
         return isinstance(error, StorageError | SliceHeld | BudgetReached)
-    # An error of our own making would meet the same files again.
-    return isinstance(error, Interrupted) or type(error).__module__.startswith(_SPARK)
+    # An error of our own making would meet the same files again. Where the JVM has died, nobody
+    # answers.
+    gone = isinstance(error, Interrupted | ConnectionError | EOFError)
+    return gone or type(error).__module__.startswith(_SPARK)
 
 
 def forget_finished(context: Context, slice_: str) -> None:

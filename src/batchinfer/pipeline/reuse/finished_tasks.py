@@ -146,13 +146,16 @@ def leave_finished(table: str, pipeline: str, slice_: str, run_id: str, task: Fi
     leave_note(table, pipeline, slice_, run_id, {"slice": slice_, **json.loads(to_json(task))})
 
 
-def remove_finished(notes: Sequence[Note], table: str, others: Sequence[str]) -> int:
+def remove_finished(
+    notes: Sequence[Note], table: str, others: Sequence[str], spared: Sequence[FinishedTask] = ()
+) -> int:
     """Deletes what notes are about, as far as no commit names it, and the notes themselves; how
     many files are gone.
 
     Args:
         table: that has the notes.
         others: tables that tasks stage files in besides; a note may not name files elsewhere.
+        spared: tasks whose files stay, whoever names them.
 
     Runs on: driver
 
@@ -160,9 +163,11 @@ def remove_finished(notes: Sequence[Note], table: str, others: Sequence[str]) ->
         StorageError: a table's log cannot be read.
     """
     by_table: dict[str, list[str]] = {}
+    stay = {(file.table, file.path) for task in spared for file in task.files}
     for note in notes:
         for file in note.content.get("files", ()):
-            by_table.setdefault(file["table"], []).append(file["path"])
+            if (file["table"], file["path"]) not in stay:
+                by_table.setdefault(file["table"], []).append(file["path"])
     gone = sum(
         remove_unnamed(place, by_table[place]) for place in (table, *others) if place in by_table
     )

@@ -87,6 +87,7 @@ def estimated_seconds(
         just_now: runs of this process, oldest first. The part that does not grow is theirs alone;
             so is what a row takes, unless they had far fewer rows than are asked for.
     """
+    runs, just_now = _whole(runs), _whole(just_now)
     latest = [*runs, *just_now][-_LATEST:]
     if not latest:
         return None
@@ -104,7 +105,7 @@ def reckoned_shares(runs: Sequence[LatestRun]) -> tuple[float, float] | None:
     least and the greatest; None of fewer than two runs. The start of Spark is in neither.
     """
     shares: list[float] = []
-    for run in runs[-_LATEST:]:
+    for run in _whole(runs)[-_LATEST:]:
         reckoned = estimated_seconds(runs, run.rows_in or 0, starts_spark=False)
         if reckoned:
             shares.append(((run.seconds or 0.0) - _start_seconds(run)) / reckoned)
@@ -117,6 +118,13 @@ def held_before(runs: Sequence[LatestRun]) -> HeldResources | None:
         if count := run.report.get("cores"):
             return HeldResources(int(count), float(run.report.get("gpus", 0.0)))
     return None
+
+
+def _whole(runs: Sequence[LatestRun]) -> list[LatestRun]:
+    """Those of the runs that scored all of their rows: others say little of how long it takes."""
+    return [
+        run for run in runs if not (run.report.get("rows_resumed") or run.report.get("rows_kept"))
+    ]
 
 
 def _start_seconds(run: LatestRun) -> float:

@@ -89,6 +89,16 @@ def test_two_runs_that_were_cut_off_leave_all_that_they_had_finished(five: Small
     assert nothing_is_left(five)
 
 
+def test_a_task_that_has_finished_twice_counts_once(five: SmallProject) -> None:
+    cut_off(five)
+    for path in (five.root / "var/lake/predictions/small/_finished").rglob("*.json"):
+        twin = path.with_name(path.name[: -len(".json") - 4] + "abcd.json")
+        twin.write_bytes(path.read_bytes())
+    report, tasks = scored_anew(five)
+    assert (tasks, adds_up(report)) == (2, True)
+    assert nothing_is_left(five)
+
+
 def test_when_all_tasks_were_done_none_is_left(five: SmallProject) -> None:
     with pytest.MonkeyPatch.context() as patch:
 

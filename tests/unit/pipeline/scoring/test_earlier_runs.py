@@ -117,6 +117,16 @@ def test_runs_of_this_process_tell_what_does_not_grow() -> None:
     assert estimated_seconds(earlier, 1010, just_now=now) == far, "both tell it"
 
 
+@pytest.mark.parametrize("count", ["rows_resumed", "rows_kept"])
+def test_a_run_that_scored_a_part_of_its_rows_tells_no_time(count: str) -> None:
+    whole = LatestRun("a", START, "published", 0, 100.0, 10**6, {})
+    part = LatestRun("b", START, "published", 0, 1.0, 10**6, {count: 900_000})
+    alone = estimated_seconds([whole], 10**6)
+    assert estimated_seconds([whole, part], 10**6) == alone
+    assert estimated_seconds([part], 10**6) is None
+    assert estimated_seconds([whole], 10**6, just_now=[part]) == alone
+
+
 def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
