@@ -115,20 +115,18 @@ def read_notes(
 
 
 def drop_notes(table: str, notes: Sequence[Note]) -> None:
-    """Deletes notes, as far as storage allows, and the folders that are empty then; what is left is
-    for the next run of the slice.
+    """Deletes notes, as far as storage allows, and the folder of a slice that has none then; what
+    is left is for the next run of the slice.
 
     Runs on: driver
     """
-    filesystem, root = open_filesystem(table)
+    filesystem, _ = open_filesystem(table)
     side_by_side(filesystem, lambda note: delete_quietly(filesystem, note.path), notes)
-    if not isinstance(filesystem, LocalFileSystem):
-        return
-    for folder in {Path(note.path).parent for note in notes}:
-        with contextlib.suppress(OSError):  # another slice has notes there
-            for each in (folder, *list(folder.parents)[:2]):
-                if each != Path(root):
-                    each.rmdir()
+    if isinstance(filesystem, LocalFileSystem):
+        # Not those above it: another slice's tasks may be about to make theirs.
+        for folder in {Path(note.path).parent for note in notes}:
+            with contextlib.suppress(OSError):  # some are left
+                folder.rmdir()
 
 
 def finished_names(tables: Iterable[str], pipeline: str, run_id: str) -> set[str]:
