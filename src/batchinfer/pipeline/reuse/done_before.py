@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from batchinfer.config.uris import join
 from batchinfer.contracts import DataFile, StagedFile
-from batchinfer.errors import BatchInferError, BudgetReached, Interrupted, SliceHeld, StorageError
+from batchinfer.errors import BatchInferError, BudgetReached, SliceHeld, StorageError
 from batchinfer.inference.covered_rows import CoveredRows
 from batchinfer.lake.fences import check_fences
 from batchinfer.lake.leases import running
@@ -105,7 +105,7 @@ def may_go_on(error: BaseException) -> bool:
         return isinstance(error, StorageError | SliceHeld | BudgetReached)
     # An error of our own making would meet the same files again. Where the JVM has died, nobody
     # answers.
-    gone = isinstance(error, Interrupted | ConnectionError | EOFError)
+    gone = isinstance(error, KeyboardInterrupt | ConnectionError | EOFError)
     return gone or type(error).__module__.startswith(_SPARK)
 
 

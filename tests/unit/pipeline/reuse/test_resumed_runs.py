@@ -9,10 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from py4j.protocol import Py4JNetworkError
 from spark.projects import DAY, SmallProject, csv_of
 
 from batchinfer.command_reports import RunReport
-from batchinfer.errors import ChecksFailed, StorageError, TooManyQuarantined
+from batchinfer.errors import (
+    BudgetReached,
+    ChecksFailed,
+    InputError,
+    Interrupted,
+    ModelError,
+    SliceHeld,
+    StorageError,
+    TooManyQuarantined,
+)
+from batchinfer.lake.fences import fenced
 from batchinfer.pipeline.reuse import done_before
 from batchinfer.pipeline.score import score_slice
 
@@ -209,6 +220,45 @@ def test_a_run_that_was_judged_leaves_nothing(five: SmallProject, why: str) -> N
             with pytest.raises(ChecksFailed):
                 five.score()
     assert notes(five) == [] and staged(five) == set()
+
+
+def test_a_run_that_has_lost_its_lease_removes_nothing(
+    five: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost() -> None:
+        raise SliceHeld("another run has it")
+
+    def fails(*_: object) -> None:
+        raise ChecksFailed("no")
+
+    judge = "batchinfer.pipeline.scoring.publication.Publication._check_predictions"
+    with monkeypatch.context() as patch, fenced(lost), pytest.raises(ChecksFailed):
+        patch.setattr(judge, fails)
+        five.score()
+    assert len(notes(five)) == len(staged(five)) == 5
+    assert five.score().rows_resumed == ROWS
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"),
+    [
+        (Interrupted("SIGTERM"), True),
+        (StorageError("full"), True),
+        (SliceHeld("held"), True),
+        (BudgetReached("spent"), True),
+        (Py4JNetworkError("gone"), True),
+        (ConnectionRefusedError(), True),
+        (ChecksFailed("no"), False),
+        (TooManyQuarantined("no"), False),
+        (InputError("no"), False),
+        (ModelError("no"), False),
+        (RuntimeError("rows were lost"), False),
+        (KeyError("x"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_who_was_not_judged_is_gone_on_with(error: BaseException, goes_on: bool) -> None:
+    assert done_before.may_go_on(error) == goes_on
 
 
 def test_runs_of_other_slices_leave_it_alone_for_a_week(
