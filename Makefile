@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 service deploy models collectors expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-incremental bench-lookup bench-soak bench-extract bench-load bench-transforms clean
+.PHONY: docs help setup demo test lint typecheck unit spark cluster coverage faults e2e s3 service deploy models collectors expectations gpu bench bench-setup bench-trees bench-gpu bench-scale bench-scale-model bench-duplicates bench-incremental bench-resume bench-lookup bench-soak bench-extract bench-load bench-transforms clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ bench-scale: .venv/.ready  ## `score` at 1, 5 and 20 million rows, and on one ro
 
 bench-scale-model: .venv/.ready  ## what breaks first at 10^9, 10^11 and 10^13 rows, if the measured runs are reproduced (seconds)
 	@$(BIN)/python -m benchmarks.scale_model
+
+bench-resume: .venv/.ready  ## `score` after a kill, and after one of thirty files has changed
+	@$(BIN)/python -m benchmarks.resume
 
 bench-duplicates: .venv/.ready  ## `score` on rows that stand ten times, with and without looking for them
 	@$(BIN)/python -m benchmarks.duplicates

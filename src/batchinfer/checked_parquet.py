@@ -45,17 +45,21 @@ class SealedOutput:
 
     Args:
         sink: where the bytes go.
+
+    Attributes:
+        checksum: CRC-32 of all bytes that went there.
     """
 
     def __init__(self, sink: IO[bytes] | pa.NativeFile) -> None:
         self._sink = sink
         self._footer: list[bytes] | None = None
         self.closed = False
+        self.checksum = 0
 
     def write(self, data: bytes) -> int:
         """Takes the file's next bytes."""
         if self._footer is None:
-            self._sink.write(data)
+            self._pass_on(data)
         else:
             self._footer.append(bytes(data))
         return len(data)
@@ -74,9 +78,13 @@ class SealedOutput:
         self.closed = True
         try:
             if self._footer is not None:
-                self._sink.write(_sealed(b"".join(self._footer)))
+                self._pass_on(_sealed(b"".join(self._footer)))
         finally:
             self._sink.close()
+
+    def _pass_on(self, data: bytes) -> None:
+        self._sink.write(data)
+        self.checksum = zlib.crc32(data, self.checksum)
 
 
 def _sealed(data: bytes) -> bytes:
@@ -173,6 +181,27 @@ def page_checks() -> ds.ParquetFragmentScanOptions:
     import pyarrow.dataset as ds
 
     return ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
+
+
+def footer_facts(filesystem: FileSystem, path: str, size: int) -> dict[str, str]:
+    """The key-value metadata of a file of ours; none of a file that others have written.
+
+    Args:
+        size: bytes that it has to have.
+
+    Raises:
+        DamagedFile: it has another size, or its footer is not what was written.
+        FileNotFoundError, OSError: it is not there, or storage fails.
+    """
+    with filesystem.open_input_file(path) as source:
+        if source.size() != size:
+            raise DamagedFile(
+                f"{path} is damaged: it has {source.size():,} bytes, and {size:,} were written",
+                _HINT,
+            )
+        _, metadata = _read_footer(source, path)
+    told = {} if metadata is None else metadata.metadata or {}
+    return {key.decode(): value.decode(errors="replace") for key, value in told.items()}
 
 
 def check_footers(filesystem: FileSystem, paths: Sequence[str]) -> None:

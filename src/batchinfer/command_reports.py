@@ -47,7 +47,9 @@ class ExtractReport(Report):
 class RunReport(Report):
     """Report of `score`; rows_in = rows_scored + rows_reused + rows_quarantined.
 
-    `rows_removed` of the last are those that table transforms removed; `feature_tables` are those
+    `rows_removed` of the last are those that table transforms removed; `rows_resumed` are rows,
+    counted above, that a run which ended before its commit had done; `rows_kept` those of
+    `rows_reused` whose published files stay as they are; `feature_tables` are those
     that they read, with versions. `batch_rates` are rows per second by batch size, by device, as
     measured while the run went; `estimated_s` what `plan` would have said before it; `worker_bytes`
     the most memory that one worker process took; `explanation` what bounds the run, in words;
@@ -66,6 +68,8 @@ class RunReport(Report):
     rows_reused: int = 0
     rows_quarantined: int = 0
     rows_removed: int = 0
+    rows_resumed: int = 0
+    rows_kept: int = 0
     model_name: str = ""
     model_version: str = ""
     bundle_digest: str = ""

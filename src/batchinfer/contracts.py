@@ -156,6 +156,7 @@ class StagedFile:
         size: bytes.
         partition: value of each partition column as Delta writes it (null as None).
         stats: Delta's statistics of the file, as JSON.
+        checksum: CRC-32 of its bytes; None: its writer does not tell.
     """
 
     path: str
@@ -163,6 +164,7 @@ class StagedFile:
     size: int
     partition: dict[str, str | None]
     stats: str
+    checksum: int | None = None
 
 
 @dataclass(frozen=True)

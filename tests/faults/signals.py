@@ -109,7 +109,7 @@ def _session_of(pid: int) -> int | None:
 
 def strays(project: Project) -> set[str]:
     """Files of tables that no log has ever named, leases, and whatever stands in the temporary
-    folder.
+    folder; but for what tasks have finished, which the next run of their slice takes over.
 
     A run that has committed before the signal came has replaced files, which readers of older
     versions still read.
@@ -122,7 +122,11 @@ def strays(project: Project) -> set[str]:
         lines = (line for each in log.glob("*.json") for line in each.read_text().splitlines())
         added = (json.loads(line).get("add") for line in lines)
         held |= {log.parent / unquote(add["path"]) for add in added if add}
+    for note in lake.glob("**/_finished/**/*.json"):
+        told = json.loads(note.read_bytes().partition(b"\n")[2])
+        held |= {Path(file["table"]) / file["path"] for file in told["files"]}
     files = {path for path in lake.glob("**/*.parquet") if "_delta_log" not in path.parts}
+    files |= set(lake.glob("**/_finished/**/*.new"))
     files |= set(lake.glob("_leases/**/*.lease"))
     files |= {path for path in (project.root / "tmp").glob("**/*") if path.is_file()}
     return {str(path.relative_to(project.root)) for path in files - held}

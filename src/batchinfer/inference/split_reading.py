@@ -37,13 +37,13 @@ class Part:
         path: whole.
         row_groups: None: all of them.
         partition: value of each partition column as the table's log has it (null as None).
-        share: `(n, of)` of the one row group: the n-th of so many parts of its rows.
+        rows: first row and end, of the one row group; None: all its rows.
     """
 
     path: str
     row_groups: tuple[int, ...] | None = None
     partition: Mapping[str, str | None] = field(default_factory=dict)
-    share: tuple[int, int] | None = None
+    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,19 +108,12 @@ def read_split(
             )
             for group in groups:
                 batches = _read_group(parquet, group, stored, part.path, batch_rows)
-                if part.share is not None:
-                    held = parquet.metadata.row_group(group).num_rows
-                    batches = _between(batches, *rows_of_share(held, part.share))
+                if part.rows is not None:
+                    batches = _between(batches, *part.rows)
                 for batch in batches:
                     rows = batch if calendar is None else calendar.rebased(batch, part.path)
                     whole = _complete(rows, columns, part, (schema, later))
                     yield _padded(whole, char or {})
-
-
-def rows_of_share(rows: int, share: tuple[int, int]) -> tuple[int, int]:
-    """First row and end of the n-th of so many shares."""
-    number, count = share
-    return rows * number // count, rows * (number + 1) // count
 
 
 def group_rows(path: str) -> list[int]:

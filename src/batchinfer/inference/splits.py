@@ -8,6 +8,7 @@ table's version, and the partition values that are not in them. How a worker rea
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ from dataclasses import dataclass, replace
 
 from batchinfer.config.uris import join
 from batchinfer.contracts import DataFile
-from batchinfer.inference.split_reading import Part, Split, group_rows, rows_of_share
+from batchinfer.inference.covered_rows import CoveredRows
+from batchinfer.inference.split_reading import Part, Split, group_rows
 
 TARGET_BYTES = 256 * 2**20
 # A task of less costs more to start than to run.
@@ -28,6 +30,13 @@ _HALVED_BYTES = 32 * 2**20
 _COARSE = 1.1
 # Files whose row groups are asked for at once.
 _OPENED = 32
+# From so many tasks a worker on, what is balanced is who takes the next one: tasks are then cut at
+# files.
+_CUT_AT_FILES = 4
+# Tasks that are wanted for their rows' sake are no more than these: each leaves a file.
+_MOST_BY_ROWS = 48
+# A file of so many times what a task should have is cut in two.
+_LARGER = 1.5
 
 
 def plan_splits(
@@ -36,6 +45,8 @@ def plan_splits(
     target_bytes: int = TARGET_BYTES,
     smallest_bytes: int = SMALLEST_BYTES,
     rounds: int = _TASKS_PER_WORKER,
+    task_rows: int | None = None,
+    covered: CoveredRows | None = None,
 ) -> list[Split]:
     """Shares files out into tasks: few large ones, but two for each worker where the data allow;
     the last ones are smaller.
@@ -51,6 +62,9 @@ def plan_splits(
         smallest_bytes: tasks are not made smaller than this just to have enough of them.
         rounds: tasks that each worker should get at least; with one, all tasks are of about the
             same size.
+        task_rows: rows that a task should not have many more of. Where that makes many tasks, one
+            has rows of one file, or several whole ones. None: bytes alone decide.
+        covered: rows that no task shall read.
 
     Returns:
         The same files give the same tasks. No files give no tasks.
@@ -60,19 +74,26 @@ def plan_splits(
     Raises:
         InputMissing, InputError: a file that must be opened is not there, or is not Parquet.
     """
-    files = [file for file in files if file.rows != 0]
-    total = sum(file.size for file in files)
-    if not files:
+    stock = _stock([file for file in files if file.rows != 0], covered or CoveredRows())
+    total = sum(piece.bytes for piece in stock)
+    if not stock:
         return []
     tasks = max(workers * rounds, math.ceil(total / target_bytes))
+    if task_rows is not None:
+        by_rows = math.ceil(sum(piece.rows for piece in stock) / task_rows)
+        tasks = max(tasks, min(_MOST_BY_ROWS, by_rows))
     # A multiple of the workers: otherwise some of them idle while the last round runs.
     tasks = min(math.ceil(tasks / workers) * workers, max(1, math.ceil(total / smallest_bytes)))
+    if task_rows is not None and tasks >= _CUT_AT_FILES * workers:
+        cut = _cut_at_files(stock, total / tasks)
+        if len(cut) >= 2 * workers:
+            return sorted(cut, key=lambda split: -split.bytes)
     weights = [1.0] * tasks
     if rounds > 1 and tasks % workers == 0 and total / tasks >= _HALVED_BYTES:
         weights[-workers:] = [0.5] * 2 * workers
     piece_bytes = max(1, math.ceil(total / tasks * min(weights)))
-    groups = _groups_of([file.path for file in files if file.size > piece_bytes])
-    pieces = [piece for file in files for piece in _pieces(file, piece_bytes, groups)]
+    groups = _groups_of([piece.part.path for piece in stock if piece.bytes > piece_bytes])
+    pieces = [run for piece in stock for run in _runs(piece, piece_bytes, groups)]
     if len(weights) > tasks:
         pieces = _with_small_ones(pieces, 2 * workers, piece_bytes)
     if len(pieces) < min(workers, tasks):
@@ -93,35 +114,72 @@ class _Piece:
     bytes: float
 
 
+def _stock(files: Sequence[DataFile], covered: CoveredRows) -> list[_Piece]:
+    """What is to be read of the files, in pieces as large as can be; those that are covered in part
+    are opened.
+    """
+    groups = _groups_of([file.path for file in files if covered.is_partly(file.path)])
+    stock: list[_Piece] = []
+    for file in files:
+        whole = Part(file.path, partition=file.partition)
+        if file.path in groups:
+            bytes_per_row = file.size / max(1, sum(groups[file.path]))
+            stock += [
+                _Piece(part, rows, rows * bytes_per_row)
+                for part, rows in covered.rest(whole, groups[file.path])
+            ]
+        elif not covered.is_whole(file.path):
+            stock.append(_Piece(whole, file.known_rows, file.size))
+    return stock
+
+
+def _cut_at_files(stock: Sequence[_Piece], size: float) -> list[Split]:
+    """Tasks of about this size, each with row groups of one file, or with several small files."""
+    large = [piece for piece in stock if piece.bytes > size / 2]
+    groups = _groups_of([piece.part.path for piece in large if piece.bytes > _LARGER * size])
+    tasks = [
+        _split([run])
+        for piece in large
+        for run in _runs(piece, piece.bytes / max(1, round(piece.bytes / size)), groups)
+    ]
+    small = [piece for piece in stock if piece.bytes <= size / 2]
+    bins = math.ceil(sum(piece.bytes for piece in small) / size)
+    return tasks + [
+        _split([small[index] for index in members])
+        for members in _balance([piece.bytes for piece in small], [1.0] * bins)
+    ]
+
+
 def _groups_of(paths: Sequence[str]) -> dict[str, list[int]]:
     """Rows of each row group of files, opened side by side: on a store each takes two answers of a
     tenth of a second.
     """
+    paths = list(dict.fromkeys(paths))
     if len(paths) < 2:
         return {path: group_rows(path) for path in paths}
     with ThreadPoolExecutor(min(_OPENED, len(paths)), thread_name_prefix="footers") as pool:
         return dict(zip(paths, pool.map(group_rows, paths), strict=True))
 
 
-def _pieces(file: DataFile, piece_bytes: int, groups_of: Mapping[str, list[int]]) -> list[_Piece]:
-    """A file whole, or in runs of row groups of about `piece_bytes` each."""
-    whole = Part(file.path, partition=file.partition)
-    if file.size <= piece_bytes:
-        return [_Piece(whole, file.known_rows, file.size)]
-    groups = groups_of[file.path]
-    bytes_per_row = file.size / max(1, sum(groups))
+def _runs(piece: _Piece, run_bytes: float, groups_of: Mapping[str, list[int]]) -> list[_Piece]:
+    """A piece whole, or in runs of row groups of about so many bytes each."""
+    part = piece.part
+    if piece.bytes <= run_bytes or part.rows is not None or part.path not in groups_of:
+        return [piece]
+    groups = groups_of[part.path]
+    bytes_per_row = piece.bytes / max(1, piece.rows)
     runs: list[list[int]] = []
-    run_bytes = 0.0
-    for group, rows in enumerate(groups):
-        size = rows * bytes_per_row
-        if not runs or run_bytes + size > piece_bytes:
+    at = 0.0
+    for group in range(len(groups)) if part.row_groups is None else part.row_groups:
+        size = groups[group] * bytes_per_row
+        if not runs or at + size > run_bytes:
             runs.append([])
-            run_bytes = 0.0
+            at = 0.0
         runs[-1].append(group)
-        run_bytes += size
+        at += size
     counts = [sum(groups[group] for group in run) for run in runs]
     return [
-        _Piece(replace(whole, row_groups=tuple(run)), rows, rows * bytes_per_row)
+        _Piece(replace(part, row_groups=tuple(run)), rows, rows * bytes_per_row)
         for run, rows in zip(runs, counts, strict=True)
     ]
 
@@ -154,12 +212,12 @@ def _shares(piece: _Piece, wanted: int, smallest_bytes: int) -> list[_Piece]:
     groups = piece.part.row_groups
     if count == 1 or groups is None or len(groups) > 1:
         return [piece]
-    shares: list[_Piece] = []
-    for number in range(count):
-        start, end = rows_of_share(piece.rows, (number, count))
-        part = replace(piece.part, share=(number, count))
-        shares.append(_Piece(part, end - start, piece.bytes / count))
-    return shares
+    first, end = piece.part.rows or (0, piece.rows)
+    bounds = [first + (end - first) * number // count for number in range(count + 1)]
+    return [
+        _Piece(replace(piece.part, rows=(start, stop)), stop - start, piece.bytes / count)
+        for start, stop in itertools.pairwise(bounds)
+    ]
 
 
 def _balance(sizes: Sequence[float], weights: Sequence[float]) -> list[list[int]]:
@@ -192,7 +250,11 @@ def split_files(
     count: int,
     most_bytes: int = TARGET_BYTES,
     rounds: int = 2,
+    task_rows: int | None = None,
+    covered: CoveredRows | None = None,
 ) -> list[Split]:
-    """Row groups of some files of a table, balanced over the workers."""
+    """Row groups of some files of a table, balanced over the workers; see `plan_splits`."""
     whole = [replace(file, path=join(table, file.path)) for file in files]
-    return plan_splits(whole, count, most_bytes, rounds=rounds)
+    return plan_splits(
+        whole, count, most_bytes, rounds=rounds, task_rows=task_rows, covered=covered
+    )

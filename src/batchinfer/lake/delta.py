@@ -76,6 +76,7 @@ class _Change:
     adds: Sequence[StagedFile]
     remove: frozenset[str]
     replace: Sequence[Partition]
+    keep: frozenset[str]
     replace_rows: Sequence[Rows]
     transactions: Transactions
     touch: Callable[[Partition], str] | None
@@ -96,6 +97,7 @@ def commit(
     *,
     remove: Sequence[str] = (),
     replace: Partition | Sequence[Partition] | None = None,
+    keep: Sequence[str] = (),
     replace_rows: Rows | Sequence[Rows] | None = None,
     transactions: Transactions | None = None,
     touch: Callable[[Partition], str] | None = None,
@@ -116,6 +118,7 @@ def commit(
         remove: paths of files of the current snapshot, as `snapshot_files` tells them.
         replace: partition values; every current file of those partitions is removed. Columns left
             out match all values.
+        keep: paths of current files that `replace` leaves where they are.
         replace_rows: `{column: values}` of a text column or of the columns of a key, and optionally
             partition values (None: any): the current rows with these values go. A file that holds
             other rows too is copied without them.
@@ -139,14 +142,15 @@ def commit(
         SliceHeld: a guarded transaction has changed since the caller looked, or a lease of this
             process is another's by now.
         InputError: `schema` does not fit the table.
-        StorageError: storage fails, a staged file is missing or cut short, or a file to remove is
-            no longer in the table.
+        StorageError: storage fails, a staged file is missing or cut short, or a file to remove or
+            to keep is no longer in the table.
         Interrupted: this process was told to stop before the commit was written.
     """
     change = _Change(
         adds,
         frozenset(remove),
         [replace] if isinstance(replace, Mapping) else list(replace or ()),
+        frozenset(keep),
         [replace_rows] if isinstance(replace_rows, Mapping) else list(replace_rows or ()),
         transactions or {},
         touch,
@@ -270,11 +274,11 @@ def _removed(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> 
         and set(change.replace[0]) <= set(table.metadata().partition_columns)
     )
     current = table_files(table, change.replace[0] if one else None)
-    gone = named - {file.path for file in current}
+    gone = (named | change.keep) - {file.path for file in current}
     if gone:
         raise StorageError(
-            f"{uri}: {len(gone)} files to remove are not in version {table.version()}, such as "
-            f"{min(gone)}; another writer has rewritten them",
+            f"{uri}: {len(gone)} files to remove or to keep are not in version {table.version()}, "
+            f"such as {min(gone)}; another writer has rewritten them",
             hint="Run the command again.",
         )
     # The same files committed twice replace themselves.
@@ -284,7 +288,7 @@ def _removed(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> 
         for file in current
         if file.path in named
         or (
-            file.path not in added
+            file.path not in added | change.keep
             and any(_matches(file.partition, each) for each in change.replace)
         )
     ]

@@ -42,6 +42,7 @@ class ParquetFile:
             and space.
         unordered: paths of columns with NaN or -0.0, as `unordered_values` finds them. They have
             neither dictionary nor statistics: each reader would skip other rows by them.
+        facts: key-value metadata that the footer gets.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class ParquetFile:
         distinct: Collection[str] = (),
         unordered: Collection[str] = (),
         run_id: str = "",
+        facts: Mapping[str, str] | None = None,
     ) -> None:
         unique = uuid.uuid4().hex
         name = f"{prefix_of(run_id)}{unique}{_CODEC_SUFFIX[compression]}.parquet"
@@ -95,6 +97,8 @@ class ParquetFile:
                 coerce_timestamps="us",
                 write_page_checksum=True,
             )
+            if facts:
+                self._writer.add_key_value_metadata(dict(facts))
 
     @property
     def schema(self) -> pa.Schema:
@@ -125,8 +129,9 @@ class ParquetFile:
                 sync_folders(Path(self.full_path).parent, Path(self._root))
             size = self._filesystem.get_file_info(self.full_path).size
         return StagedFile(
-            self.path, self.rows, int(size or 0), dict(partition), self._statistics.to_json()
-        )
+            self.path, self.rows, int(size or 0), dict(partition), self._statistics.to_json(),
+            self._sink.checksum,
+        )  # fmt: skip
 
     def abort(self) -> None:
         """Closes and deletes the file, as far as storage still answers."""

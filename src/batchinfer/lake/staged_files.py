@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow.fs import FileType, LocalFileSystem
 
 from batchinfer.checked_parquet import CheckedParquetFile
-from batchinfer.contracts import StagedFile
+from batchinfer.contracts import DataFile, StagedFile
 from batchinfer.errors import StorageError
 from batchinfer.lake.parquet import delete_quietly, make_folder, sync_folders
 from batchinfer.lake.snapshots import exists, snapshot_files
@@ -51,9 +51,10 @@ def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | N
 
 
 def read_staged(
-    table: str, files: Sequence[StagedFile], columns: Sequence[str] | None = None
+    table: str, files: Sequence[StagedFile | DataFile], columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """Columns of the rows of staged files; without names all that the files have, in their order.
+    """Columns of the rows of files that are staged, or that a table has; without names all that the
+    files have, in their order.
 
     Runs on: driver
 
@@ -70,8 +71,10 @@ def read_staged(
     return pa.concat_tables(parts)
 
 
-def first_staged(table: str, staged: StagedFile, columns: Sequence[str]) -> dict[str, Any]:
-    """Columns of the first row of a staged file that has rows.
+def first_staged(
+    table: str, staged: StagedFile | DataFile, columns: Sequence[str]
+) -> dict[str, Any]:
+    """Columns of the first row of a file that has rows, staged or of the table.
 
     Runs on: driver
 

@@ -118,7 +118,7 @@ class StagedWriter:
         folder: relative to the table, in place of folders named after the partition values: for
             files that `place_staged` moves later, because their partition is not known yet.
         row_group_rows: None: 131,072, or 16,384 in sorted files.
-        distinct, run_id: see `parquet.ParquetFile`.
+        distinct, run_id, facts: see `parquet.ParquetFile`.
 
     Runs on: executor
     """
@@ -136,6 +136,7 @@ class StagedWriter:
         row_group_rows: int | None = None,
         distinct: Collection[str] = (),
         run_id: str = "",
+        facts: Mapping[str, str] | None = None,
     ) -> None:
         fields = [field for field in schema if field.name not in partition_columns]
         self._schema = delta_schema(pa.schema(fields))
@@ -143,7 +144,7 @@ class StagedWriter:
         self._partition_columns, self._sort_by = tuple(partition_columns), tuple(sort_by)
         self._stats_columns = tuple(name for name in stats_columns if name not in partition_columns)
         self._rows_per_file, self._compression, self._folder = rows_per_file, compression, folder
-        self._distinct, self._run_id = frozenset(distinct), run_id
+        self._distinct, self._run_id, self._facts = frozenset(distinct), run_id, facts
         self._row_group_rows = row_group_rows or (
             SORTED_ROW_GROUP_ROWS if sort_by else ROW_GROUP_ROWS
         )
@@ -319,7 +320,7 @@ class StagedWriter:
         statistics = FileStatistics.of(self._schema, self._stats_columns)
         return ParquetFile(
             self._filesystem, self._root, folder, nullable, statistics, self._compression,
-            self._distinct, self._unordered, self._run_id,
+            self._distinct, self._unordered, self._run_id, self._facts,
         )  # fmt: skip
 
     def _end_file(self, held: _Partition) -> None:

@@ -24,6 +24,7 @@ from batchinfer.inference.road_choice import Road
 from batchinfer.lake.ledger import run_number
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import tell_cost
+from batchinfer.pipeline.reuse.done_before import DoneBefore
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, settling
 from batchinfer.pipeline.scoring.outcome import RunOutcome
@@ -216,6 +217,11 @@ class QuarantinedRows:
     published: Published
     waiting: pa.Table
     rows: Rows
+
+    @property
+    def done(self) -> DoneBefore:
+        """Nothing: they are in quarantine."""
+        return DoneBefore()
 
     def prepare(self, attempt: Publication) -> DataFrame | None:
         started = time.perf_counter()

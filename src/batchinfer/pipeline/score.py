@@ -16,6 +16,7 @@ from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.costs import note_held, tell_cost
 from batchinfer.pipeline.fallbacks.level_queries import check_levels
 from batchinfer.pipeline.fallbacks.settled_fallbacks import settle_fallbacks
+from batchinfer.pipeline.reuse.done_before import DoneBefore, forget_finished, taking_over
 from batchinfer.pipeline.reuse.known_index import AnsweringModel, KnownIndex, known_rows
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, few_rows
@@ -30,6 +31,7 @@ from batchinfer.pipeline.scoring.published import (
     slices_to_ask,
 )
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
+from batchinfer.pipeline.scoring.roads import scoring_digest
 from batchinfer.pipeline.scoring.settling import settle
 from batchinfer.pipeline.slices.landed import read_landed_slices
 from batchinfer.pipeline.slices.prepared import prepared_frame
@@ -110,6 +112,7 @@ def score_slice(
         note = check_owner(context, slice_, published)
         digest = inputs.model.ref.digest
         if published is not None and not has_to_be_scored(published, inputs.data, digest, force):
+            forget_finished(context, slice_)
             _tell_unchanged(inputs, published)
             if published.is_unsettled:
                 settle(inputs, published, open_session)
@@ -117,12 +120,19 @@ def score_slice(
         else:
             inputs.report.warnings += [note] if note else []
             commits.check_predictions(inputs.columns, inputs.model, slice_, evolve)
-            rows = WholeSlice(inputs, evolve, known, force)
-            with few_rows.loading(inputs, judging) as beside:
+            with (
+                few_rows.loading(inputs, judging) as beside,
+                # One process beside the driver does all its rows, or none.
+                taking_over(
+                    context, inputs.data, "" if beside else scoring_digest(inputs), force
+                ) as done,
+            ):
+                inputs.report.warnings += done.notes
                 if context.pipeline.fallback is not None:
                     # While the model is loaded there, if it is.
                     wanted = commits.columns_to_be(inputs.columns, inputs.model)
                     check_levels(context, context.pipeline.fallback, open_session, wanted)
+                rows = WholeSlice(inputs, evolve, known, force, done)
                 Publication(inputs, rows, open_session, beside).run(started)
     if settles:
         began = time.perf_counter()
@@ -154,12 +164,14 @@ class WholeSlice:
         published: what was published of the slice when the attempt began, and of others whose rows
             it may reuse.
         force: all rows are scored.
+        done: rows that need no scoring.
     """
 
     inputs: ResolvedInputs
     evolve: bool
     published: Mapping[str, Published]
     force: bool
+    done: DoneBefore
 
     def prepare(self, attempt: Publication) -> DataFrame | None:
         started = time.perf_counter()
@@ -205,8 +217,9 @@ class WholeSlice:
         inputs, report = self.inputs, self.inputs.report
         context, model = inputs.columns.context, inputs.model
         choice = choose_answered(
-            context, inputs.data, self.published, model.ref.digest, earlier, self.force
-        )
+            context, inputs.data, self.published, model.ref.digest, earlier,
+            force=self.force, done=self.done.rows,
+        )  # fmt: skip
         report.reuse = choice.reason
         started = time.perf_counter()
         with known_rows(
@@ -221,7 +234,7 @@ class WholeSlice:
             yield known
 
     def published_beside(self) -> Sequence[str]:
-        return ()
+        return [file.path for file in self.done.kept]
 
     def refuse(self, outcome: RunOutcome) -> None:
         self._commit_failed(outcome, published=False)
@@ -232,7 +245,7 @@ class WholeSlice:
         commits.ensure_predictions(inputs.columns, inputs.model, inputs.data.slice, self.evolve)
         before = self.published.get(inputs.data.slice)
         seen = None if before is None else before.version
-        inputs.report.version = commits.commit_slice(inputs, outcome.files, seen)
+        inputs.report.version = commits.commit_slice(inputs, outcome.files, seen, self.done.kept)
 
     def _commit_failed(self, outcome: RunOutcome, published: bool) -> None:
         commits.commit_failed_rows(

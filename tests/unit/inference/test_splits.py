@@ -152,8 +152,8 @@ def test_where_row_groups_are_coarse_only_as_many_are_halved_as_the_last_tasks_n
     tasks = plan_splits(files, 2, target_bytes=2**30)
     assert [task.rows for task in tasks] == [1_500, 1_000, 1_000, 500, 500, 500]
     assert sorted(_ids(tasks, batch_rows=70)) == list(range(5_000))
-    shares = [part.share for task in tasks for part in task.parts if part.share]
-    assert sorted(shares) == [(0, 2), (0, 2), (1, 2), (1, 2)]
+    shares = [part.rows for task in tasks for part in task.parts if part.rows]
+    assert sorted(shares) == [(0, 500), (0, 500), (500, 1_000), (500, 1_000)]
 
 
 def test_little_data_is_one_task(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def plan_span(context: Context, span: SliceSpan, force: bool = False) -> SpanPla
         reuse, found = "", data[name]
         if found is not None and digest is not None:
             runs = foresight.earlier
-            reuse = choose_answered(context, found, published, digest, runs, force).reason
+            reuse = choose_answered(context, found, published, digest, runs, force=force).reason
         slices.append(
             PlannedSlice(name, whys[name], rows, seconds, estimate.cost(seconds), reuse),
         )

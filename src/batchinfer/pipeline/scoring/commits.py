@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from batchinfer import contracts, predictions_table
 from batchinfer.command_reports import RunReport
 from batchinfer.config.types import parse_ddl
-from batchinfer.contracts import StagedFile
+from batchinfer.contracts import DataFile, StagedFile
 from batchinfer.errors import InputError
 from batchinfer.hints import Hint
 from batchinfer.lake.ledger import (
@@ -54,10 +54,16 @@ def commit_failed_rows(
     )
 
 
-def commit_slice(inputs: ResolvedInputs, staged: Sequence[StagedFile], seen: int | None) -> int:
+def commit_slice(
+    inputs: ResolvedInputs,
+    staged: Sequence[StagedFile],
+    seen: int | None,
+    kept: Sequence[DataFile] = (),
+) -> int:
     """Replaces the slice with the staged predictions; the table's new version.
 
     Args:
+        kept: files of the slice that stay as they are.
         seen: version by which the slice was published before; None: it was not. The lease is the
             pipeline's own, so where a sink is shared, another one may have published since.
 
@@ -70,6 +76,7 @@ def commit_slice(inputs: ResolvedInputs, staged: Sequence[StagedFile], seen: int
         context.predictions,
         staged,
         replace={contracts.SLICE: slice_},
+        keep=[file.path for file in kept],
         transactions=lambda version: {
             **_published_at(inputs, version),
             rows_id(slice_): rows_number(context.pipeline),

@@ -107,19 +107,26 @@ def model_seconds(runs: Sequence[LatestRun]) -> float | None:
     that scored most rows tells best. None where none of them tells.
     """
     told = [
-        (run.report.get("rows_scored", 0), run.report.get("stage_seconds", {}))
+        # What was taken over from a run that ended took none of this one's time.
+        (
+            run.report.get("rows_scored", 0) - run.report.get("rows_resumed", 0),
+            run.report.get("stage_seconds", {}),
+        )
         for run in runs[-_LATEST:]
     ]
     rows, stages = max(told, key=lambda each: each[0], default=(0, {}))
     seconds = sum(stages.get(stage, 0.0) for stage in _MODEL)
-    return seconds / rows if rows and seconds else None
+    return seconds / rows if rows > 0 and seconds else None
 
 
 def _scored_whole(runs: Sequence[LatestRun]) -> Sequence[LatestRun]:
-    """Those that carried no rows over, where there are some: how many rows the next run scores is
-    not known, and it may be all.
+    """Those that scored all of their rows: others say little of how long it takes. Where each of
+    them has carried rows over, these: how many rows the next run scores is not known.
     """
-    return [run for run in runs if not run.report.get("rows_carried")] or runs
+    whole = [
+        run for run in runs if not (run.report.get("rows_resumed") or run.report.get("rows_kept"))
+    ]
+    return [run for run in whole if not run.report.get("rows_carried")] or whole
 
 
 def reckoned_shares(runs: Sequence[LatestRun]) -> tuple[float, float] | None:
@@ -127,7 +134,7 @@ def reckoned_shares(runs: Sequence[LatestRun]) -> tuple[float, float] | None:
     least and the greatest; None of fewer than two runs. The start of Spark is in neither.
     """
     shares: list[float] = []
-    for run in runs[-_LATEST:]:
+    for run in _scored_whole(runs)[-_LATEST:]:
         reckoned = estimated_seconds(runs, run.rows_in or 0, starts_spark=False)
         if reckoned:
             shares.append(((run.seconds or 0.0) - _start_seconds(run)) / reckoned)

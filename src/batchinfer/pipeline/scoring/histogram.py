@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batchinfer.contracts import StagedFile
+from batchinfer.contracts import DataFile, StagedFile
 
 _BINS = 20
 _MOST_ROWS = 2_000_000
 
 
 def score_histogram(
-    table: str, files: Sequence[StagedFile], outputs: Mapping[str, str]
+    table: str, files: Sequence[StagedFile | DataFile], outputs: Mapping[str, str]
 ) -> dict[str, Any] | None:
     """Counts of the first double output in equal bins, from the first files of at most two million
     rows.
@@ -34,7 +34,7 @@ def score_histogram(
         if rows >= _MOST_ROWS:
             break
         parts.append(read_staged(table, [file], [column]).column(0).drop_null().to_numpy())
-        rows += file.rows
+        rows += file.rows or 0
     values = np.concatenate(parts)
     if values.size == 0:
         return None

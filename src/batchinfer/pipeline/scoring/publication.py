@@ -17,6 +17,7 @@ from batchinfer import contracts
 from batchinfer.errors import ChecksFailed, TooManyQuarantined
 from batchinfer.pipeline.definition.costs import note_held, tell_cost
 from batchinfer.pipeline.definition.quarantine_rate import shows_quarantine
+from batchinfer.pipeline.reuse.done_before import DoneBefore, remove_attempt
 from batchinfer.pipeline.reuse.known_index import KnownIndex
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 
 class RowsOfSlice(Protocol):
     """The rows that are attempted, and what becomes of them. Each of these runs on the driver."""
+
+    @property
+    def done(self) -> DoneBefore:
+        """Those of them that need no scoring."""
+        ...
 
     def prepare(self, attempt: Publication) -> DataFrame | None:
         """The rows after table transforms, as far as Spark can judge those before a row is read;
@@ -142,8 +148,6 @@ class Publication:
         self._write_report(())
 
     def _publish(self) -> None:
-        from batchinfer.lake.staged_files import remove_staged
-
         inputs, report = self.inputs, self.report
         earlier = runs_of_bundle(self.context.runs, self.context.name, inputs.model.ref.digest)
         report.estimated_s = estimated_seconds(earlier, inputs.data.rows)
@@ -154,6 +158,7 @@ class Publication:
             self.rows.check_rows(self)
         started = time.perf_counter()
         done = self._score_rows(earlier)
+        self.outcome.take_over(self.rows.done)
         for result in done.results:
             self.outcome.add(result)
         report.road, report.road_reason = done.road.name, done.road.reason
@@ -167,7 +172,7 @@ class Publication:
             index_s = report.stage_seconds.get("index", 0.0)
             self._count(time.perf_counter() - started - index_s)
             self.histogram = score_histogram(
-                self.context.predictions, self.outcome.files, inputs.model.outputs
+                self.context.predictions, self.outcome.published, inputs.model.outputs
             )
             self._check_rate()
             self._check_predictions()
@@ -175,8 +180,8 @@ class Publication:
             with step(f"publishing slice {report.slice}"):
                 self.rows.commit(self.outcome)
             report.stage_seconds["commit"] = round(time.perf_counter() - started, 3)
-        except BaseException:
-            remove_staged(self.context.predictions, self.outcome.files)
+        except BaseException as error:
+            remove_attempt(self.context, report.slice, self.outcome.files, error)
             raise
 
     def _warm_up(self) -> None:
@@ -198,7 +203,7 @@ class Publication:
                 return few_rows.score_here(self.inputs, self.beside.model, known)
             task = self.context.environment.spark.model_task
             self.report.workers = model_workers(self.spark, task)
-            return run_road(self.spark, self.inputs, earlier, self.prepared, known)
+            return run_road(self.spark, self.inputs, earlier, self.rows.done, self.prepared, known)
 
     def _count(self, inference_s: float) -> None:
         outcome, report = self.outcome, self.report
@@ -213,6 +218,7 @@ class Publication:
             outcome.rows_quarantined,
             outcome.rows_removed,
         )
+        report.rows_resumed, report.rows_kept = outcome.rows_resumed, outcome.rows_kept
         report.stage_seconds |= outcome.stages(inference_s, report.workers) | {
             "inference": round(inference_s, 3)
         }
@@ -244,7 +250,7 @@ class Publication:
         from batchinfer.lake.staged_files import read_staged
         from batchinfer.pipeline.slices.slice_table import with_slice
 
-        if "predictions" not in self.inputs.suites or not self.outcome.files:
+        if "predictions" not in self.inputs.suites or not self.outcome.published:
             return
 
         def table() -> pa.Table:
@@ -273,12 +279,12 @@ class Publication:
         from batchinfer.lake.staged_files import first_staged
         from batchinfer.lookups.key_values import format_key
 
-        if not self.outcome.files:
+        if not self.outcome.published:
             return None
         columns = self.inputs.columns.key
         if self.context.sensitive.among(columns):
             return None
-        row = first_staged(self.context.predictions, self.outcome.files[0], list(columns))
+        row = first_staged(self.context.predictions, self.outcome.published[0], list(columns))
         key = format_key({name: str(value) for name, value in row.items()})
         return self.context.asked.command("lookup", "--key", key)
 

@@ -206,7 +206,9 @@ def choose_answered(
     published: Mapping[str, Published],
     digest: str,
     runs: Sequence[LatestRun],
+    *,
     force: bool = False,
+    done: int = 0,
 ) -> ReuseChoice:
     """Which published rows are looked up before the slice is scored; `score`, `plan` and the plan
     of a backfill choose by it.
@@ -215,6 +217,7 @@ def choose_answered(
         published: of the pipeline, by name; with `model.reuse_slices`, those before the slice too.
         digest: of the bundle that would score.
         runs: earlier runs of the bundle.
+        done: rows of the slice that need no scoring, whatever is looked up.
 
     Runs on: driver, without Spark.
     """
@@ -234,7 +237,7 @@ def choose_answered(
             for name in [*own, *before]
             if published[name].may_answer(digest)
         ],
-        data.rows,
+        data.rows - done,
         model_seconds(runs),
         why_none=why_none,
     )

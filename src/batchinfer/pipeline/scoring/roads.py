@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batchinfer.config.types import parse_ddl, spark_name
+from batchinfer.pipeline.reuse.done_before import DoneBefore
 from batchinfer.pipeline.reuse.known_index import KnownIndex
 from batchinfer.pipeline.scoring.compiled_programs import ship_compiled
 from batchinfer.pipeline.scoring.earlier_runs import known_rates
@@ -15,13 +16,13 @@ from batchinfer.pipeline.scoring.once import decide, score_once
 from batchinfer.pipeline.scoring.pandas_road import packed, place_name
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, columns_to_read
 from batchinfer.pipeline.scoring.scoring_task import ScoreArrow, ScorePandas, ScoreSplits
-from batchinfer.pipeline.scoring.task_plan import ModelPlan, ScoringPlan
+from batchinfer.pipeline.scoring.task_plan import ModelPlan, ScoringPlan, plan_digest
 from batchinfer.pipeline.scoring.task_result import Rates, TaskResult
 from batchinfer.pipeline.slices.prepared import row_faults, with_raw
 from batchinfer.pipeline.slices.reading import SliceSplit
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_frames import slice_frame
-from batchinfer.pipeline.slices.slice_splits import splits_of
+from batchinfer.pipeline.slices.slice_splits import empty_split, splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
 from batchinfer.prepare import RAW, REMOVED
 from batchinfer.spark.capacity import model_workers, profile_of, task_threads
@@ -42,12 +43,16 @@ _SENDER_BYTES = 2**30
 # A task of fewer rows costs more to start than to run; one of more needs too much memory where rows
 # are wide.
 _TASK_ROWS = (2_000, 250_000)
+# A task of the direct road should not have many more: what one has finished, a run that follows a
+# killed one does not do again. To start one takes 0.06 s of a worker.
+_SPLIT_ROWS = 400_000
 
 
 def run_road(
     spark: SparkSession,
     inputs: ResolvedInputs,
     earlier: Sequence[LatestRun],
+    done: DoneBefore,
     prepared: DataFrame | None = None,
     known: KnownIndex | None = None,
 ) -> RoadOutcome:
@@ -55,6 +60,7 @@ def run_road(
 
     Args:
         earlier: runs of the bundle, as `earlier_runs.runs_of_bundle` gives them.
+        done: rows that are not to be scored.
         prepared: the rows after table transforms, where the pipeline has some.
         known: rows that were answered before; None: there are none.
 
@@ -78,7 +84,8 @@ def run_road(
             compiled = ship_compiled(spark, context.bundle_cache, model.ref.digest)
             plan = replace(plan, model=replace(plan.model, compiled=compiled))
         if road.name == "direct":
-            return _run_direct(spark, inputs, plan, rates, row_progress)
+            plan = replace(plan, digest=done.plan, forced=done.forced)
+            return _run_direct(spark, inputs, plan, rates, done, row_progress)
         return RoadOutcome(road, _run(spark, inputs, prepared, plan, row_progress), "")
 
 
@@ -98,18 +105,21 @@ def _run_direct(
     inputs: ResolvedInputs,
     plan: ScoringPlan,
     rates: Rates,
+    done: DoneBefore,
     row_progress: RowProgress,
 ) -> RoadOutcome:
     context, data = inputs.columns.context, inputs.data
     task = context.environment.spark.model_task
     count, profile = model_workers(spark, task), profile_of(spark, task)
-    splits = splits_of(data, count)
+    splits = splits_of(data, count, task_rows=_SPLIT_ROWS, covered=done.covered)
+    if not splits:
+        return RoadOutcome(inputs.road, [], "no row was left to be scored")
     senders = max(count, math.ceil(sum(each.split.bytes for each in splits) / _SENDER_BYTES))
     asked = context.pipeline.model.deduplicate
     looks_up = plan.known is not None
     decision = decide(spark, splits, plan.model.inputs, rates, asked, senders, looks_up)
     if decision.exchange:
-        large = splits_of(data, count, _SENDER_BYTES, rounds=1)
+        large = splits_of(data, count, _SENDER_BYTES, rounds=1, covered=done.covered)
         results = score_once(
             spark, plan, large, count, _description(context.name, data), row_progress, profile
         )
@@ -222,6 +232,18 @@ def scoring_plan(
         sensitive=tuple(sorted(context.sensitive.names)),
         known=known,
     )
+
+
+def scoring_digest(inputs: ResolvedInputs) -> str:
+    """See `task_plan.plan_digest`; empty where rows do not come from files, but from frames.
+
+    Runs on: driver, without Spark.
+    """
+    if inputs.road.name != "direct" or not inputs.data.files:
+        return ""
+    plan = scoring_plan(inputs, threads=1, archive="", rates=Rates(), row_progress="")
+    compiles = inputs.columns.context.pipeline.model.compile
+    return plan_digest(plan, empty_split(inputs.data), compiles)
 
 
 def _model_plan(inputs: ResolvedInputs, archive: str, rates: Rates) -> ModelPlan:

@@ -16,6 +16,8 @@ from batchinfer.contracts import BadRecord
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.workers import peak_bytes
 from batchinfer.json_values import from_json, to_json
+from batchinfer.pipeline.reuse.finished_tasks import leave_finished
+from batchinfer.pipeline.reuse.task_origins import TaskOrigin
 from batchinfer.pipeline.scoring.opened_model import OpenedModel
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.pipeline.scoring.task_result import DeviceSeconds, Rates, TaskResult
@@ -45,7 +47,17 @@ class ScoreSplits:
 
     def __call__(self, split: SliceSplit) -> Iterator[TaskResult]:
         plan = from_json(ScoringPlan, self.plan)
-        yield ScoringTask(plan).run(read_rows(split, plan.columns))
+        if not plan.digest:
+            yield ScoringTask(plan).run(read_rows(split, plan.columns))
+            return
+        origin = TaskOrigin.of(plan.digest, split.split)
+        # Nothing tells how many rows are the slice's own where files hold others too.
+        facts = origin.as_facts() if split.within is None else {}
+        result = ScoringTask(plan, facts=facts).run(read_rows(split, plan.columns))
+        if not result.stopped:
+            task = result.as_finished(origin, plan.forced, plan.predictions, plan.quarantine)
+            leave_finished(plan.predictions, plan.pipeline, plan.slice, plan.run_id, task)
+        yield result
 
 
 class ScoreArrow:
@@ -112,6 +124,7 @@ class ScoringTask:
     Args:
         child: has the model; None: this process loads it, or starts a child.
         account: None: all rows come in batches of the model.
+        facts: that the footers of its files tell.
     """
 
     def __init__(
@@ -119,8 +132,9 @@ class ScoringTask:
         plan: ScoringPlan,
         child: ChildRunner | None = None,
         account: Account | None = None,
+        facts: Mapping[str, str] | None = None,
     ) -> None:
-        self.plan, self.account = plan, account
+        self.plan, self.account, self.facts = plan, account, facts
         self.started = time.perf_counter()
         self.model = OpenedModel(plan, child)
         self.scorer = self.model.scorer
@@ -142,7 +156,7 @@ class ScoringTask:
         distinct = [
             *(key if len(key) == 1 else ()),
             contracts.INPUT_FINGERPRINT,
-            *self._real_numbers(),
+            *self.plan.model.real_outputs(),
         ]
         return StagedWriter(
             self.plan.predictions,
@@ -152,15 +166,8 @@ class ScoringTask:
             sort_by=key,
             distinct=distinct,
             run_id=self.plan.run_id,
+            facts=self.facts,
         )
-
-    def _real_numbers(self) -> list[str]:
-        """The outputs that are real numbers, or lists of them."""
-        return [
-            name
-            for name, type_ in self.plan.model.outputs.items()
-            if type_ in ("float", "double", "array<float>", "array<double>")
-        ]
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> TaskResult:
         """Scores and writes the rows; what was staged, counted and timed."""

@@ -5,14 +5,19 @@ one of each model that its rows go to.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from batchinfer.contracts import SLICE
+from batchinfer.json_values import to_json
 from batchinfer.pipeline.reuse.known_index import KnownIndex
 from batchinfer.pipeline.scoring.task_result import Rates
+from batchinfer.pipeline.slices.reading import SliceSplit
 from batchinfer.predictions_table import predictions_schema
+from batchinfer.version import __version__
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,6 +65,11 @@ class ModelPlan:
     known_rates: Rates = field(default_factory=Rates)
     deduplicate: bool = True
 
+    def real_outputs(self) -> list[str]:
+        """The outputs that are real numbers, or lists of them."""
+        real = ("float", "double", "array<float>", "array<double>")
+        return [name for name, type_ in self.outputs.items() if type_ in real]
+
 
 @dataclass(frozen=True)
 class ScoringPlan:
@@ -82,6 +92,8 @@ class ScoringPlan:
         row_progress: folder that tasks tell of their rows in, where they share the driver's
             machine.
         known: rows that were answered before, and need not be scored; None: there are none.
+        digest: see `plan_digest`; empty: tasks do not note what they have finished.
+        forced: the run was asked to score all rows.
     """
 
     pipeline: str
@@ -102,6 +114,8 @@ class ScoringPlan:
     carried: Mapping[str, str] = field(default_factory=dict)
     sensitive: tuple[str, ...] = ()
     known: KnownIndex | None = None
+    digest: str = ""
+    forced: bool = False
 
     def file_schema(self) -> pa.Schema:
         """Schema of one Parquet file of predictions: the table's without the partition column."""
@@ -113,3 +127,46 @@ class ScoringPlan:
         )
         schema = predictions_schema(key, outputs, carried)
         return schema.remove(schema.get_field_index(SLICE))
+
+
+# Of the settings of the model, those that no prediction depends on.
+_NO_MATTER = (
+    "archive",
+    "batch_rows",
+    "compiled",
+    "deduplicate",
+    "known_rates",
+    "max_bytes",
+    "max_failures",
+)
+# Of how tasks cut, read and score rows; counted up where the same plan gives other rows.
+_WAYS = 1
+
+
+def plan_digest(plan: ScoringPlan, how: SliceSplit, compiles: bool) -> str:
+    """SHA-256 (hex) of all that decides what becomes of a row, besides the row: tasks of equal
+    digests that read the same rows give the same predictions, and quarantine the same rows.
+
+    Args:
+        how: the rows are read, without any.
+        compiles: whether the module is compiled, which changes the last digits.
+    """
+    model = {name: value for name, value in vars(plan.model).items() if name not in _NO_MATTER}
+    read = {**(how.types or {}), **(how.later or {})}
+    told = {
+        "ways": [_WAYS, __version__],
+        "pipeline": plan.pipeline,
+        "slice": plan.slice,
+        "columns": plan.columns,
+        "types": {name: read.get(name) for name in plan.columns},
+        "char": {name: how.char.get(name) for name in plan.columns},
+        "within": how.within,
+        "key": plan.key,
+        "carried": plan.carried,
+        "removals": plan.removals,
+        "sensitive": plan.sensitive,
+        "source_table": plan.source_table,
+        "model": model | {"compiles": compiles},
+    }
+    text = json.dumps(json.loads(to_json(told)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

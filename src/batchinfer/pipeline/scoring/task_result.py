@@ -4,10 +4,14 @@ time went.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from batchinfer.contracts import StagedFile
+from batchinfer.json_values import to_json
+from batchinfer.pipeline.reuse.finished_tasks import FinishedTask, noted
+from batchinfer.pipeline.reuse.task_origins import TaskOrigin
 
 
 @dataclass(frozen=True)
@@ -121,3 +125,15 @@ class TaskResult:
     rows_carried: int = 0
     stopped: tuple[str, ...] = ()
     compiled: CompiledPrograms = CompiledPrograms()
+
+    def as_finished(
+        self, origin: TaskOrigin, forced: bool, predictions: str, quarantine: str
+    ) -> FinishedTask:
+        """What a later run has to know of the task: all that it tells but compiled programs.
+
+        Args:
+            predictions, quarantine: tables that its files are staged in.
+        """
+        files = (*noted(predictions, self.files), *noted(quarantine, self.quarantine))
+        told = json.loads(to_json(replace(self, compiled=CompiledPrograms())))
+        return FinishedTask(origin, forced, self.rows_in, files, told)

@@ -134,9 +134,21 @@ def test_the_run_that_scored_most_rows_tells_how_long_the_model_takes() -> None:
     long_ago = scored(10**6, forward=1.0)
     many = scored(1000, encode=1.0, forward=6.0, decode=1.0, read=9.0, write=9.0)
     assert model_seconds([long_ago, many, scored(10, forward=5.0), *[scored(0)] * 3]) == 8 / 1000
+    resumed = replace(many, report={**many.report, "rows_resumed": 900})
+    assert model_seconds([resumed]) == 8 / 100
     assert model_seconds([]) is None
     assert model_seconds([scored(0, forward=1.0)]) is None
     assert model_seconds([LatestRun("a", START, "published", 0, 1.0, 1, {})]) is None
+
+
+@pytest.mark.parametrize("count", ["rows_resumed", "rows_kept"])
+def test_a_run_that_scored_a_part_of_its_rows_tells_no_time(count: str) -> None:
+    whole = LatestRun("a", START, "published", 0, 100.0, 10**6, {})
+    part = LatestRun("b", START, "published", 0, 1.0, 10**6, {count: 900_000})
+    alone = estimated_seconds([whole], 10**6)
+    assert estimated_seconds([whole, part], 10**6) == alone
+    assert estimated_seconds([part], 10**6) is None
+    assert estimated_seconds([whole], 10**6, just_now=[part]) == alone
 
 
 def test_a_runs_table_that_cannot_be_read_is_said_and_stops_nothing(

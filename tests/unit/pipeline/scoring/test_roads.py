@@ -12,6 +12,7 @@ from spark.projects import DAY, SmallProject, csv_of
 
 from batchinfer.inference.road_choice import Road
 from batchinfer.json_values import from_json, to_json
+from batchinfer.pipeline.reuse.done_before import DoneBefore
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
 from batchinfer.pipeline.scoring.roads import _tasks, run_road, scoring_plan
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
@@ -80,14 +81,14 @@ def test_a_slice_of_no_files_is_sent_nowhere(ready: SmallProject) -> None:
     ready.extract("2026-11-22")
     inputs = resolve_inputs(ready.context(), "2026-11-22")
     spark: Any = None  # whatever is asked of it fails
-    done = run_road(spark, dataclasses.replace(inputs, road=Road("direct", "")), [])
+    done = run_road(spark, dataclasses.replace(inputs, road=Road("direct", "")), [], DoneBefore())
     assert done.results == []
 
 
 def test_a_bundle_is_sent_once_a_session(ready: SmallProject) -> None:
     spark, inputs = OneProcess(), inputs_of(ready)
     for _ in range(2):
-        done = run_road(spark, inputs, [])  # type: ignore[arg-type]
+        done = run_road(spark, inputs, [], DoneBefore())  # type: ignore[arg-type]
         assert sum(result.rows_in for result in done.results) == 40
     assert len(spark.sparkContext.listArchives) == 1
     assert done.equal_rows.startswith("only inside batches: no earlier run tells")
