@@ -51,8 +51,9 @@ JUDGED_BY_PANDAS: Mapping[str, Collection[Kind]] = {
     "expect_column_proportion_of_unique_values_to_be_between": _ALL,
     "expect_column_stdev_to_be_between": _NUMBERS,
     "expect_column_unique_value_count_to_be_between": _ALL,
-    "expect_column_value_lengths_to_be_between": ("text",),
-    "expect_column_value_lengths_to_equal": ("text",),
+    # Of what is no text, both fail for its type.
+    "expect_column_value_lengths_to_be_between": _ALL,
+    "expect_column_value_lengths_to_equal": _ALL,
     "expect_column_value_z_scores_to_be_less_than": _NUMBERS,
     "expect_column_values_to_be_between": ("whole", "real", "infinite"),
     "expect_column_values_to_be_in_set": _ALL,
