@@ -55,7 +55,7 @@ JUDGED_BY_PANDAS: Mapping[str, Collection[Kind]] = {
     "expect_column_value_lengths_to_be_between": _ALL,
     "expect_column_value_lengths_to_equal": _ALL,
     "expect_column_value_z_scores_to_be_less_than": _NUMBERS,
-    "expect_column_values_to_be_between": ("whole", "real", "infinite"),
+    "expect_column_values_to_be_between": ("whole", "real", "infinite", "date"),
     "expect_column_values_to_be_in_set": _ALL,
     "expect_column_values_to_be_json_parseable": _ALL,
     "expect_column_values_to_be_null": _ALL,
