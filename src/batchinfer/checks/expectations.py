@@ -345,9 +345,13 @@ def _reason(message: str) -> str:
 
 @contextlib.contextmanager
 def _alone() -> Generator[None]:
-    """One suite at a time in this process, with the library's log kept to errors."""
+    """One suite at a time in this process, with the library's log kept to errors, and without
+    NumPy's warnings of infinities that pandas computes with.
+    """
+    import numpy as np
+
     logger = logging.getLogger("great_expectations")
-    with _LOCK:
+    with _LOCK, np.errstate(all="ignore"):
         level = logger.level
         logger.setLevel(logging.ERROR)
         try:

@@ -21,18 +21,19 @@ from batchinfer.masking.sensitive_columns import NONE_SENSITIVE, SensitiveColumn
 
 ROWS = pa.table(
     {
-        "id": pa.array([1, None, 2**53 + 1]),
-        "score": pa.array([0.5, float("nan"), None]),
-        "word": pa.array(["a", "b", "c"]),
+        "id": pa.array([1, None, 2**53 + 1, 2]),
+        "score": pa.array([0.5, float("nan"), None, None]),
+        "word": pa.array(["a", "b", "c", "a"]),
     }
 )
 LINES = """\
 - expect_column_values_to_be_between: {column: score, min_value: 0, max_value: 1}
 - expect_column_values_to_not_be_null: {column: id}
-- expect_column_values_to_be_unique: {column: id}
+- expect_column_values_to_be_in_set: {column: id, value_set: [1, 2]}
+- expect_column_values_to_not_be_null: {column: score, mostly: 0.1}
 - expect_column_values_to_be_in_set: {column: word, value_set: [a, b]}
 - expect_column_mean_to_be_between: {column: score, min_value: 0}
-- expect_table_row_count_to_equal: {value: 3}
+- expect_table_row_count_to_equal: {value: 4}
 """
 
 
@@ -60,16 +61,17 @@ def test_it_says_of_rows_what_spark_says_and_has_no_spark(
     report = judging.judge(ROWS, "predictions", "small predictions", NONE_SENSITIVE)
     assert [result["message"].partition("): ")[2] for result in report.results] == [
         "1 of 2 rows (50%) outside, all of them NaN",
-        "1 of 3 rows (33.33%) null",
-        "holds for 3 rows",
-        "1 of 3 rows (33.33%) not as expected; examples c",
+        "1 of 4 rows (25%) null",
+        "1 of 3 rows (33.33%) not as expected; examples 9007199254740993",
+        "3 of 4 rows (75%, allowed 90%) null, 1 of them NaN",
+        "1 of 4 rows (25%) not as expected; examples c",
         "does not hold: 1 row NaN",
-        "holds: observed 3",
+        "holds: observed 4",
     ]
     assert report.failures() and not report.success and report.seconds > 0
     assert not any("java" in process.name() for process in children())
     hidden = judging.judge(ROWS, "predictions", "again", SensitiveColumns(frozenset({"word"})))
-    assert hidden.results[3]["examples"] == ["***"]
+    assert hidden.results[4]["examples"] == ["***"]
 
 
 def test_an_argument_that_the_library_refuses_is_told_before_any_verdict(
