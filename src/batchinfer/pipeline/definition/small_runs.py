@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 2_000
 MOST_BYTES = 16 * 2**20
 # Rows that are read, landed or fitted on, and not given to a model.
-MOST_READ_ROWS = 200_000
+MOST_READ_ROWS = 1_000_000
 # Why rows after table transforms need a session, however few they are.
 PREPARED_BY_SPARK = "the steps of prepare are computed by Spark"
 
