@@ -1,4 +1,6 @@
-"""What commands that answer at once load, and the landing of few rows: neither Spark nor PyTorch, nor what takes as long."""
+"""What commands that answer at once load, and the landing of few rows: neither Spark nor PyTorch,
+nor what takes as long.
+"""
 
 from __future__ import annotations
 
