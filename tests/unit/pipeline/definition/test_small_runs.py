@@ -11,7 +11,7 @@ from batchinfer.pipeline.definition.small_runs import (
     MOST_BYTES,
     MOST_READ_ROWS,
     is_small,
-    why_session,
+    why_not_here,
     workplace_opener,
 )
 from batchinfer.spark.jvm import needing_session, starting_words
@@ -43,7 +43,7 @@ def _of(**settings: Any) -> Environment:
 def test_why_rows_are_read_by_a_session(
     environment: Environment, size: int, rows: int, why: str
 ) -> None:
-    assert why_session(environment, size, rows) == why
+    assert why_not_here(environment, size, rows) == why
 
 
 def test_the_setting_counts_for_rows_that_are_scored_too() -> None:
