@@ -30,14 +30,14 @@ ROOT = Path(__file__).resolve().parents[1]
 DAY = "2026-11-21"
 COLUMNS = 8
 NAMES = [f"x{number}" for number in range(COLUMNS)]
-TYPES = ", ".join(f"{name}: double" for name in NAMES)
+TYPES = [f"{name}: double" for name in NAMES]
 PIPELINE = f"""\
 name: bench
 source:
   kind: csv
   path: in/*.csv
   key: id
-  schema: {{id: long, {TYPES}, colour: string, big: string}}
+  schema: {{id: long, {", ".join(TYPES)}, colour: string, big: string}}
   slice: ingest_date
 features:
   - standardize: {{columns: [{", ".join(NAMES)}]}}

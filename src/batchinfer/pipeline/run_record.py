@@ -184,8 +184,8 @@ def record_unchanged(
 
 
 def _tell_session(report: Any, had_session: bool) -> None:
-    """Says in the reports that tell it why their run started a session."""
-    if not had_session and hasattr(report, "session"):
+    """Says in the reports that tell it why their run started a session, where they do not yet."""
+    if not had_session and getattr(report, "session", None) == "":
         report.session = why_started()
 
 

@@ -1,4 +1,6 @@
-"""What commands that answer at once load: neither Spark nor PyTorch, nor what takes as long."""
+"""What commands that answer at once load, and the landing of few rows: neither Spark nor PyTorch,
+nor what takes as long.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,12 @@ SLOW = ("pyspark", "py4j", "torch", "great_expectations", "sklearn", "scipy", "m
 
 
 @pytest.mark.parametrize(
-    "call", ["status(file)", "lookup(file, {'source_file': 'a.csv', 'source_line': 2})"]
+    "call",
+    [
+        "status(file)",
+        "lookup(file, {'source_file': 'a.csv', 'source_line': 2})",
+        "extract(file, '2026-11-21', force=True)",
+    ],
 )
 def test_commands_that_answer_at_once_load_nothing_slow(ready: SmallProject, call: str) -> None:
     ready.score()

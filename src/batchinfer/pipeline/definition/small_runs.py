@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 20_000
 MOST_BYTES = 16 * 2**20
 # Rows that are read, landed or fitted on, and not given to a model.
-MOST_READ_ROWS = 200_000
+MOST_READ_ROWS = 1_000_000
 # Why rows after table transforms need a session, however few they are.
 PREPARED_BY_SPARK = "the steps of prepare are computed by Spark"
 
@@ -59,7 +59,7 @@ def why_executors(environment: Environment) -> str:
     return f"work is done by executors of {master or 'the cluster'}"
 
 
-def why_session(environment: Environment, size: int, rows: int = 0) -> str:
+def why_not_here(environment: Environment, size: int, rows: int = 0) -> str:
     """Why rows are read by a session's executors and not in this process; empty where they are not.
 
     Args:
@@ -79,12 +79,12 @@ def is_read_here(environment: Environment, size: int, rows: int = 0) -> bool:
     """Whether this process reads these rows itself now: they are few, and no session runs.
 
     Args:
-        size, rows: as those of `why_session`.
+        size, rows: as those of `why_not_here`.
 
     Runs on: driver.
     """
     has_session = is_running() or is_submitted()
-    return not has_session and not why_session(environment, size, rows)
+    return not has_session and not why_not_here(environment, size, rows)
 
 
 def workplace_opener(
@@ -94,7 +94,7 @@ def workplace_opener(
     no session runs, whose workers would be warm; else the session, which it opens.
 
     Args:
-        size, rows: as those of `why_session`.
+        size, rows: as those of `why_not_here`.
 
     Runs on: driver.
     """
@@ -102,7 +102,7 @@ def workplace_opener(
     def open_workplace() -> Workplace:
         if is_read_here(environment, size, rows):
             return THIS_PROCESS
-        with needing_session(why_session(environment, size, rows)):
+        with needing_session(why_not_here(environment, size, rows)):
             return open_session()
 
     return open_workplace

@@ -11,7 +11,7 @@ from batchinfer.pipeline.definition.small_runs import (
     MOST_BYTES,
     MOST_READ_ROWS,
     is_small,
-    why_session,
+    why_not_here,
     workplace_opener,
 )
 from batchinfer.spark.jvm import needing_session, starting_words
@@ -30,7 +30,8 @@ def _of(**settings: Any) -> Environment:
         (LOCAL, MOST_BYTES, MOST_READ_ROWS, ""),
         (LOCAL, 0, 0, ""),
         (LOCAL, MOST_BYTES + 1, 1, "16,777,217 bytes to read; without a session: up to 16,777,216"),
-        (LOCAL, 1, MOST_READ_ROWS + 1, "200,001 rows to read; without a session: up to 200,000"),
+        (LOCAL, 1, MOST_READ_ROWS + 1,
+         "1,000,001 rows to read; without a session: up to 1,000,000"),
         (_of(small_runs="session"), 1, 1, "spark.small_runs: session"),
         (_of(master="yarn"), 1, 1, "work is done by executors of yarn"),
         (_of(master="local-cluster[1,1,512]"), 1, 1,
@@ -42,7 +43,7 @@ def _of(**settings: Any) -> Environment:
 def test_why_rows_are_read_by_a_session(
     environment: Environment, size: int, rows: int, why: str
 ) -> None:
-    assert why_session(environment, size, rows) == why
+    assert why_not_here(environment, size, rows) == why
 
 
 def test_the_setting_counts_for_rows_that_are_scored_too() -> None:
