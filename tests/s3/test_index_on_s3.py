@@ -55,6 +55,7 @@ def test_an_index_is_read_from_a_bucket_and_gone_after_the_run(lake: str, tmp_pa
     built = [one for number in range(2) for one in build_bucket(plan, number)]
     index = KnownIndex(place, tuple(one.file for one in built), sum(one.rows for one in built))
     known = open_index(index)
+    assert open_index(index) is known, "it is copied once"
     at = known.find(pa.array([prints(7), prints(20), prints(1)], pa.binary()))
     assert (at >= 0).tolist() == [True, False, True]
     found = known.predictions(at[[0, 2]], {"score": pa.float64()})

@@ -195,7 +195,7 @@ def test_a_window_of_known_rows_does_not_wait_for_others(tmp_path: Path) -> None
     read: list[int] = []
 
     def stream() -> Any:
-        for number, batch in enumerate(stream_of([1, 2, 3, 1], [1])):
+        for number, batch in enumerate(stream_of([1, 2, 3, 1], [1, 1, 1, 1])):
             read.append(number)
             yield batch
 

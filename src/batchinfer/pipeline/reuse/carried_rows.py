@@ -58,22 +58,27 @@ class CarriedRows(KnownRows):
         return found
 
 
-_opened: dict[KnownIndex, CarriedRows] = {}
+# The last index that was copied from a store, in this process.
+_copied: dict[KnownIndex, CarriedRows] = {}
 
 
 def open_index(index: KnownIndex) -> CarriedRows:
-    """Opens an index, once a process; that of the run before is closed.
+    """Opens an index for a task. One on a store is copied once a process; one in a folder is not
+    kept open longer than it is used, since its room on the disk is free only then.
 
     Runs on: executor, or the driver for few rows.
 
     Raises:
         StorageError: it cannot be read.
     """
-    if index not in _opened:
-        _opened.clear()
-        with storage_faults(index.place, "read the index"):
-            _opened[index] = CarriedRows(index)
-    return _opened[index]
+    if index in _copied:
+        return _copied[index]
+    _copied.clear()
+    with storage_faults(index.place, "read the index"):
+        opened = CarriedRows(index)
+    if local_path(index.place) is None:
+        _copied[index] = opened
+    return opened
 
 
 @contextlib.contextmanager

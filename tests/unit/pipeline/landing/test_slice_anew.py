@@ -83,7 +83,8 @@ def test_a_published_slice_is_scored_again_once_it_was_landed_anew(ready: SmallP
         ready.score(force=True)
     assert f"batchinfer extract {ready.named} --slice {DAY} --force" in str(caught.value.hint)
     ready.extract(force=True)
-    assert ready.score().rows_scored == 40
+    again = ready.score()
+    assert (again.rows_in, again.rows_carried) == (40, 40), "each row has the inputs that it had"
     assert ready.states() == {DAY: "published"}
 
 
