@@ -138,7 +138,7 @@ def main() -> int:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--rows", type=int, default=1_000_000)
+    options.add_argument("--rows", type=int, default=10_000_000)
     options.add_argument("--share", type=float, default=0.9)
     options.add_argument("--repeats", type=int, default=2)
     arguments = options.parse_args()

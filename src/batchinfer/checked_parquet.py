@@ -32,6 +32,8 @@ _SEAL_BYTES = len(_MARK) + 4
 _END_BYTES = 8
 # Most footers fit in: one request tells of them.
 _TAIL_BYTES = 64 * 2**10
+# Key of the CRC-32 and the number of all bytes before the footer.
+BODY = "batchinfer.body"
 # Footers that a store is asked for at once.
 _OPENED = 32
 _HINT = (
@@ -48,13 +50,14 @@ class SealedOutput:
 
     Attributes:
         checksum: CRC-32 of all bytes that went there.
+        written: how many these are.
     """
 
     def __init__(self, sink: IO[bytes] | pa.NativeFile) -> None:
         self._sink = sink
         self._footer: list[bytes] | None = None
         self.closed = False
-        self.checksum = 0
+        self.checksum = self.written = 0
 
     def write(self, data: bytes) -> int:
         """Takes the file's next bytes."""
@@ -85,6 +88,7 @@ class SealedOutput:
     def _pass_on(self, data: bytes) -> None:
         self._sink.write(data)
         self.checksum = zlib.crc32(data, self.checksum)
+        self.written += len(data)
 
 
 def _sealed(data: bytes) -> bytes:

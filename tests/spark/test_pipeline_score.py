@@ -219,8 +219,8 @@ def test_a_crash_between_the_two_commits_is_healed_by_the_next_run(
         with pytest.raises(RuntimeError, match="power cut"):
             trained.score()
     assert trained.predictions() == before
-    healed = trained.score()
-    assert (healed.rows_scored, healed.rows_carried) == (20, 40)
+    report = trained.score()
+    assert (report.rows_in, report.rows_scored, report.rows_kept) == (60, 20, 40)
     assert len(trained.predictions()) == 60
 
 

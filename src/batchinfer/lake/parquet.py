@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow import types as kinds
 from pyarrow.fs import FileSystem, LocalFileSystem
 
-from batchinfer.checked_parquet import SealedOutput
+from batchinfer.checked_parquet import BODY, SealedOutput
 from batchinfer.contracts import StagedFile
 from batchinfer.lake.file_statistics import FileStatistics
 from batchinfer.lake.table_places import storage_faults
@@ -42,7 +42,7 @@ class ParquetFile:
             and space.
         unordered: paths of columns with NaN or -0.0, as `unordered_values` finds them. They have
             neither dictionary nor statistics: each reader would skip other rows by them.
-        facts: key-value metadata that the footer gets.
+        facts: key-value metadata that the footer gets, with the checksum of what stands before it.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class ParquetFile:
         name = f"{prefix_of(run_id)}{unique}{_CODEC_SUFFIX[compression]}.parquet"
         self.path = f"{folder}/{name}" if folder else name
         self.full_path = f"{root.rstrip('/')}/{self.path}"
+        self._facts = dict(facts or {})
         self._filesystem, self._root, self._schema, self._statistics = (
             filesystem,
             root,
@@ -97,8 +98,6 @@ class ParquetFile:
                 coerce_timestamps="us",
                 write_page_checksum=True,
             )
-            if facts:
-                self._writer.add_key_value_metadata(dict(facts))
 
     @property
     def schema(self) -> pa.Schema:
@@ -121,6 +120,9 @@ class ParquetFile:
             StorageError: storage is full or failed.
         """
         with storage_faults(self.full_path, "finish the file"):
+            if self._facts:
+                body = f"{self._sink.checksum} {self._sink.written}"
+                self._writer.add_key_value_metadata({**self._facts, BODY: body})
             self._sink.hold_footer()
             self._writer.close()
             self._sink.close()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from batchinfer.machine import cores
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.spark.capacity import is_one_process, master_of
-from batchinfer.spark.jvm import is_running
+from batchinfer.pipeline.definition.small_runs import why_executors
+from batchinfer.spark.jvm import is_running, is_submitted
 
 if TYPE_CHECKING:
     from batchinfer.checks.judging_process import JudgingProcess
@@ -26,10 +26,11 @@ def judging_ahead(context: Context) -> Generator[JudgingProcess | None]:
 
     Runs on: driver.
     """
-    pipeline, settings = context.pipeline, context.environment.spark
+    pipeline = context.pipeline
     suites = pipeline.checks.input or pipeline.checks.predictions
-    takes_spark = bool(pipeline.prepare) or pipeline.model.road != "auto" or is_running()
-    if not suites or takes_spark or cores() < 2 or not is_one_process(master_of(settings)):
+    has_session = is_running() or is_submitted()
+    takes_spark = bool(pipeline.prepare) or pipeline.model.road != "auto" or has_session
+    if not suites or takes_spark or cores() < 2 or why_executors(context.environment):
         yield None
         return
     from batchinfer.checks.judging_process import JudgingProcess

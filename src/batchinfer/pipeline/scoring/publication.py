@@ -31,7 +31,7 @@ from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.report.terminal import step
 from batchinfer.spark.capacity import model_workers
 from batchinfer.spark.frames import files_frame
-from batchinfer.spark.jvm import is_running
+from batchinfer.spark.jvm import is_running, needing_session
 from batchinfer.spark.session import import_spark
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class Publication:
     def spark(self) -> SparkSession:
         """The session, opened when it is first needed: a few rows may need none."""
         started = time.perf_counter()
-        opened = self._open_session()
+        with needing_session(self.report.session):
+            opened = self._open_session()
         self.report.stage_seconds["session"] = round(time.perf_counter() - started, 3)
         return opened
 
