@@ -184,7 +184,7 @@ def _build(
 ) -> list[BuiltBucket]:
     from batchinfer.spark.tasks import Work, run_tasks
 
-    files = files_of_slices(context.predictions, slices)
+    files = answering_files(context.predictions, slices)
     rows, size = sum(file.known_rows for file in files), sum(file.size for file in files)
     plan = IndexPlan(
         context.predictions,
@@ -207,7 +207,7 @@ def _build(
     return [one for of_task in found for one in of_task]
 
 
-def files_of_slices(table: str, slices: Sequence[AnsweredSlice]) -> list[DataFile]:
+def answering_files(table: str, slices: Sequence[AnsweredSlice]) -> list[DataFile]:
     """The files of the slices, but of those that were published anew since they were chosen: they
     may be of another precision.
 

@@ -22,8 +22,8 @@ from batchinfer.pipeline.reuse.known_index import (
     BuiltBucket,
     IndexPlan,
     KnownIndex,
+    answering_files,
     build_bucket,
-    files_of_slices,
 )
 from batchinfer.pipeline.reuse.reuse_choice import AnsweredSlice
 from batchinfer.pipeline.scoring.published import read_published
@@ -145,7 +145,7 @@ def test_a_slice_that_was_published_anew_since_it_was_chosen_is_left_out(
     context = ready.context()
     published = read_published(context)[DAY]
     chosen = AnsweredSlice(DAY, published.version, published.rows, published.size)
-    files = files_of_slices
+    files = answering_files
     assert len(files(context.predictions, [chosen])) == 1
     assert files(context.predictions, [replace(chosen, version=chosen.version - 1)]) == []
 
