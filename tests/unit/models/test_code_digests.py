@@ -15,6 +15,7 @@ from yesterday.archive import unpack
 import batchinfer.models
 from batchinfer.models.compiled import Compiled
 from batchinfer.models.deriving import Deriving
+from batchinfer.models.device_layout import Tiled
 from batchinfer.models.formats.artifact import ForeignModule
 from batchinfer.models.handler import Around, Handler, Postprocessed
 from batchinfer.models.mlp import Mlp
@@ -90,7 +91,7 @@ DIGESTS = {
     for name, digest in classes.items()
 }
 # Put around a handler when it is loaded; what is registered is the handler inside.
-NEVER_REGISTERED = {Postprocessed, Around, Lowered, Compiled, Deriving}
+NEVER_REGISTERED = {Postprocessed, Around, Lowered, Compiled, Deriving, Tiled}
 
 
 def path_of(class_: type) -> str:

@@ -40,7 +40,7 @@ KEY = {"source_file": "a.csv", "source_line": 2}
 @pytest.fixture
 def file(ready: SmallProject, monkeypatch: pytest.MonkeyPatch) -> str:
     """The pipeline file of a project with a published slice."""
-    monkeypatch.setattr("batchinfer.api.session_of", lambda _: OneProcess)
+    monkeypatch.setattr("batchinfer.api.session_of", lambda _, scores=False: OneProcess)
     ready.score()
     return str(ready.root / "conf/pipelines/small.yaml")
 

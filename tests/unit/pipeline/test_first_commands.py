@@ -20,7 +20,7 @@ LABELLED = "  source: {path: labelled/*.csv}\n"
 @pytest.fixture
 def first(local: SmallProject, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
     local.write("in/a.csv", csv_of(range(40)))
-    monkeypatch.setattr("batchinfer.api.session_of", lambda _: local.open_session)
+    monkeypatch.setattr("batchinfer.api.session_of", lambda _, scores=False: local.open_session)
     return local
 
 

@@ -69,7 +69,7 @@ def nights(
     """A project of the test's own: forty rows of 2026-11-18 have landed and were learned from."""
     monkeypatch.delenv("BATCHINFER_HOME", raising=False)
     place_files(monkeypatch, tmp_path / "sent")
-    monkeypatch.setattr("batchinfer.api.session_of", lambda _: OneProcess)
+    monkeypatch.setattr("batchinfer.api.session_of", lambda _, scores=False: OneProcess)
     shutil.copytree(dated_and_learned, tmp_path, dirs_exist_ok=True)
     return NightProject(tmp_path, OneProcess)
 
