@@ -41,7 +41,6 @@ JUDGED_BY_PANDAS: Mapping[str, Collection[Kind]] = {
     "expect_column_distinct_values_to_equal_set": _ALL,
     "expect_column_max_to_be_between": ("whole", "real", "infinite"),
     "expect_column_mean_to_be_between": _NUMBERS,
-    "expect_column_median_to_be_between": _NUMBERS,
     "expect_column_min_to_be_between": ("whole", "real", "infinite"),
     "expect_column_most_common_value_to_be_in_set": _ALL,
     "expect_column_pair_values_a_to_be_greater_than_b": _ALL,

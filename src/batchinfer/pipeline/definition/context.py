@@ -22,6 +22,7 @@ from batchinfer.config.loader import Loaded, load_pipeline
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.project import given_project
 from batchinfer.config.rules import keep_own_secrets, wrong_notice_variables, wrong_variables
+from batchinfer.config.s3 import find_problems
 from batchinfer.config.sink_places import (
     FALLBACKS,
     LANDED,
@@ -112,8 +113,8 @@ class Context:
             [
                 context.environment.lake,
                 context.environment.reports,
-                context.environment.staging,
                 context.predictions,
+                *([context.looked_up] if context.looked_up else []),
                 *([context.outcomes] if context.outcomes else []),
             ],
         )
@@ -208,9 +209,14 @@ class Context:
         return None if named is None else join(self.environment.lake, named.table)
 
     @property
-    def looked_up(self) -> str:
-        """Where runs of the pipeline put what their tasks look answered rows up in."""
-        return join(self.environment.staging, "reuse", self.name)
+    def looked_up(self) -> str | None:
+        """Where runs of the pipeline put what their tasks look answered rows up in; None where
+        workers cannot open the staging folder themselves.
+        """
+        place = join(self.environment.staging, "reuse", self.name)
+        if find_problems(self.environment.spark.conf, os.environ, [place]):
+            return None
+        return place if is_reachable(place) else None
 
     @property
     def staged_tables(self) -> tuple[str, ...]:
@@ -218,7 +224,7 @@ class Context:
         up.
         """
         own = (self.landed, self.landed_for_training, self.predictions, self.quarantine)
-        own = (*own, self.looked_up) if is_reachable(self.looked_up) else own
+        own = (*own, self.looked_up) if self.looked_up else own
         return own if self.pipeline.fallback is None else (*own, self.fallbacks)
 
     @property

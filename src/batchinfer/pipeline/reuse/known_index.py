@@ -147,15 +147,15 @@ def known_rows(
 
     Runs on: driver.
     """
-    if not slices:
+    place = context.looked_up
+    if not slices or place is None:
         yield None
         return
-    place = context.looked_up
     try:
         try:
             with storage_faults(place, "make the folder"):
                 make_folder(*open_filesystem(place))
-            built = _build(context, slices, model, open_spark)
+            built = _build(context, place, slices, model, open_spark)
         except StorageError as error:
             built = []
             warnings += [f"nothing is carried over: {problem}" for problem in error.problems]
@@ -178,6 +178,7 @@ def bucket_count(rows: int, size: int, workers: int) -> int:
 
 def _build(
     context: Context,
+    place: str,
     slices: Sequence[AnsweredSlice],
     model: AnsweringModel,
     open_spark: Callable[[], SparkSession],
@@ -190,7 +191,7 @@ def _build(
         context.predictions,
         tuple(file.path for file in files),
         model,
-        context.looked_up,
+        place,
         context.run_id,
         1,
     )

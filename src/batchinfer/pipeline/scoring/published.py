@@ -23,7 +23,7 @@ from batchinfer.lake.ledger import (
     slices_of,
 )
 from batchinfer.lake.log import read_transactions
-from batchinfer.lake.table_places import is_reachable, open_filesystem, reading_faults
+from batchinfer.lake.table_places import open_filesystem, reading_faults
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import rows_number
 from batchinfer.pipeline.reuse.reuse_choice import AnsweredSlice, ReuseChoice, choose_reuse
@@ -228,8 +228,8 @@ def choose_answered(
     why_none = ""
     if force:
         why_none = "no: --force scores all rows"
-    elif not is_reachable(context.looked_up):
-        why_none = f"no: workers cannot open {context.looked_up} without Spark"
+    elif context.looked_up is None:
+        why_none = f"no: workers cannot open {context.environment.staging} without Spark"
     return choose_reuse(
         settings.reuse,
         [
