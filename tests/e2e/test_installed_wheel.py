@@ -111,7 +111,11 @@ def test_set_up_does_what_is_missing_and_nothing_twice(installed: Installed) -> 
     archive.parent.mkdir(parents=True)
     archive.write_bytes(b"there")
     done = installed.run("setup")
-    assert (done.code, done.json["status"], done.json["jars_added"]) == (0, "unchanged", 0)
+    assert (done.code, done.json["status"], done.json["jars_added"]) == (0, "ready", 0)
+    assert done.json["registry_made"] and not done.json["archive_made"]
+    assert list(archive.parent.glob("registry-*.db"))
+    done = installed.run("setup")
+    assert (done.code, done.json["status"], done.json["registry_made"]) == (0, "unchanged", False)
     assert done.json["archive"] == str(archive) and archive.read_bytes() == b"there"
 
 
