@@ -62,7 +62,7 @@ def test_what_one_plan_has_done_in_part_another_plan_does_the_rest_of(
     for task in done:
         assert not covered.overlaps(task.parts)
         covered.add(task.parts)
-        assert not task.parts or covered.overlaps(task.parts)
+        assert not task.rows or covered.overlaps(task.parts)
     rest = plan_splits(files, workers[1], 2_000, 1, task_rows=task_rows[1], covered=covered)
     assert sorted(_ids(done) + _ids(rest)) == list(range(sum(sizes)))
     assert sum(task.rows for task in rest) == len(_ids(rest))
