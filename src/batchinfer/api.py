@@ -297,20 +297,15 @@ def score(
         >>> batchinfer.score("churn", slice="2026-11-21").status
         'unchanged'
     """
-    from batchinfer.pipeline.definition.judging_ahead import judging_ahead
+    from batchinfer.pipeline.score import newest_slice, score_slice
     from batchinfer.report.terminal import show_line
 
     context = open_context(pipeline, env, overrides, project)
-    with judging_ahead(context) as judging:
-        # Imported while the other process imports what it needs.
-        from batchinfer.pipeline.score import newest_slice, score_slice
-
-        named = slice_name(slice)
-        if named is None:
-            named = newest_slice(context)
-            show_line(f"batchinfer: takes slice {named}, the newest that has landed")
-        opener = session_of(context, scores=True)
-        return score_slice(context, named, opener, force, evolve, judging=judging)
+    named = slice_name(slice)
+    if named is None:
+        named = newest_slice(context)
+        show_line(f"batchinfer: takes slice {named}, the newest that has landed")
+    return score_slice(context, named, session_of(context, scores=True), force, evolve)
 
 
 def backfill(

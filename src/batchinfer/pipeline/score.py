@@ -43,7 +43,6 @@ from batchinfer.spark.jvm import is_running
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from batchinfer.checks.judging_process import JudgingProcess
     from batchinfer.lake.runs import LatestRun
     from batchinfer.spark.session import OpenSession
 
@@ -84,14 +83,12 @@ def score_slice(
     force: bool = False,
     evolve: bool = False,
     settles: bool = True,
-    judging: JudgingProcess | None = None,
 ) -> RunReport:
     """Scores one landed slice and publishes its predictions, or does nothing where they are up to
     date, but for what a replay that was cut off has left.
 
     Args:
         settles: brings the pipeline's fallbacks to what is published then; False: the caller does.
-        judging: a process that was started ahead, which judges the rows if they are few.
 
     Runs on: driver.
 
@@ -121,7 +118,7 @@ def score_slice(
             inputs.report.warnings += [note] if note else []
             commits.check_predictions(inputs.columns, inputs.model, slice_, evolve)
             with (
-                few_rows.loading(inputs, judging) as beside,
+                few_rows.loading(inputs) as beside,
                 # One process beside the driver does all its rows, or none.
                 taking_over(
                     context, inputs.data, "" if beside else scoring_digest(inputs), force

@@ -133,16 +133,11 @@ def _why_spark_judges(
 
 
 @contextlib.contextmanager
-def loading(
-    inputs: ResolvedInputs, ahead: JudgingProcess | None = None
-) -> Generator[Beside | None]:
+def loading(inputs: ResolvedInputs) -> Generator[Beside | None]:
     """The processes that will score and judge the rows; they have begun to load what they need.
     None where the executors shall.
 
     Where a session runs already, as in a notebook or a backfill, its workers are warm.
-
-    Args:
-        ahead: a process that was started to judge; it is closed here where Spark judges.
 
     Runs on: driver.
     """
@@ -159,8 +154,6 @@ def loading(
     few = are_few(context.environment, pipeline, data, road, earlier)
     inputs.report.session = why_session(inputs.columns, data, road, few, suites, model)
     judges = few and bool(suites) and not _why_spark_judges(suites, inputs.columns, model)
-    if ahead is not None and not judges:
-        ahead.close()
     if not few:
         yield None
         return
@@ -177,7 +170,7 @@ def loading(
         if judges:
             from batchinfer.checks.judging_process import JudgingProcess
 
-            judging = ahead or JudgingProcess()
+            judging = JudgingProcess()
             started.callback(judging.close)
             judging.take(suites)
         yield Beside(child, judging)
