@@ -27,17 +27,15 @@ from typing import Any
 import numpy as np
 import psutil
 import pyarrow as pa
-import safetensors.torch
-import torch
 from pyarrow.fs import LocalFileSystem
 
 from batchinfer.checked_parquet import CheckedParquetFile
 from batchinfer.lake.creation import ensure_table
 from batchinfer.lake.delta import commit as commit_files
 from batchinfer.lake.staging import StagedWriter
-from benchmarks.product import DAY, SUITE
+from benchmarks.product import DAY, SUITE, save_net
 from benchmarks.revision import commit
-from benchmarks.workloads import NAMES, ROOT, WIDTH, Net
+from benchmarks.workloads import NAMES, ROOT
 
 PIPELINE = """\
 name: bench
@@ -131,13 +129,7 @@ def make_project(root: Path, rows: int) -> None:
             arrays = [pa.array(each) for each in (keys, *values)]
             writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema), {})
         commit_files(table, writer.close())
-    torch.manual_seed(0)
-    safetensors.torch.save_file(Net().state_dict(), str(root / "net.safetensors"))
-    described = {
-        "class": "benchmarks.workloads:Net",
-        "arguments": {"features": WIDTH, "outputs": 1, "hidden": 256},
-    }
-    (root / "net.json").write_text(json.dumps(described))
+    save_net(root)
 
 
 def run(root: Path, package: Path, command: str, *options: str) -> tuple[float, float]:

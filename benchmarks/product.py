@@ -45,7 +45,6 @@ def make_project(
         copies: of each row, with keys of their own, scattered over all files.
         hidden: width of the model's hidden layers.
     """
-    import safetensors.torch
     from deltalake import write_deltalake
 
     import batchinfer
@@ -72,6 +71,15 @@ def make_project(
     if workload.kind == "trees":
         batchinfer.register(pipeline, str(model_file()))
         return root
+    save_net(root, hidden)
+    batchinfer.register(pipeline, str(root / "net.safetensors"))
+    return root
+
+
+def save_net(root: Path, hidden: int = 256) -> None:
+    """The model of the table, untrained, as `net.safetensors` with its class in `net.json`."""
+    import safetensors.torch
+
     torch.manual_seed(0)
     safetensors.torch.save_file(Net(hidden=hidden).state_dict(), str(root / "net.safetensors"))
     described = {
@@ -79,8 +87,6 @@ def make_project(
         "arguments": {"features": WIDTH, "outputs": 1, "hidden": hidden},
     }
     (root / "net.json").write_text(json.dumps(described))
-    batchinfer.register(pipeline, str(root / "net.safetensors"))
-    return root
 
 
 def _rows(workload: Workload, schema: pa.Schema, copies: int) -> Iterator[pa.RecordBatch]:

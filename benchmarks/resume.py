@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.product import DAY, PIPELINE, SUITE
+from benchmarks.product import DAY, PIPELINE, SUITE, save_net
 from benchmarks.revision import commit
-from benchmarks.workloads import NAMES, ROOT, WIDTH, Net
+from benchmarks.workloads import NAMES, ROOT, WIDTH
 
 _FILES = 30
 _SCORE = ("score", "-p", "conf/pipelines/bench.yaml", "--slice", DAY)
@@ -81,8 +81,6 @@ class Run:
 
 def make(root: Path, rows: int) -> Run:
     """A project whose source is a Delta table of thirty files, with the model registered."""
-    import safetensors.torch
-    import torch
     from deltalake import write_deltalake
 
     run = Run(root)
@@ -93,13 +91,7 @@ def make(root: Path, rows: int) -> Run:
     for batch in _files(rows):
         write_deltalake(str(root / "in/table"), batch, mode="append")
     run.done("extract", "-p", "conf/pipelines/bench.yaml")
-    torch.manual_seed(0)
-    safetensors.torch.save_file(Net().state_dict(), str(root / "net.safetensors"))
-    described = {
-        "class": "benchmarks.workloads:Net",
-        "arguments": {"features": WIDTH, "outputs": 1, "hidden": 256},
-    }
-    (root / "net.json").write_text(json.dumps(described))
+    save_net(root)
     run.done("register", "-p", "conf/pipelines/bench.yaml", "--artifact", "net.safetensors")
     return run
 

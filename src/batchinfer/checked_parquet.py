@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from batchinfer.errors import DamagedFile
-from batchinfer.object_stores import is_of_store
+from batchinfer.object_stores import is_of_store, side_by_side
 from batchinfer.page_headers import count_values
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ _END_BYTES = 8
 _TAIL_BYTES = 64 * 2**10
 # Key of the CRC-32 and the number of all bytes before the footer.
 BODY = "batchinfer.body"
-# Footers that a store is asked for at once.
-_OPENED = 32
+# Bytes that are read at once for their checksum.
+_BLOCK = 4 * 2**20
 _HINT = (
     "doctor --deep, with the pipeline whose tables it should read, names every damaged file and "
     "what makes each anew"
@@ -208,6 +207,18 @@ def footer_facts(filesystem: FileSystem, path: str, size: int) -> dict[str, str]
     return {key.decode(): value.decode(errors="replace") for key, value in told.items()}
 
 
+def checksum_of(source: IO[bytes] | pa.NativeFile, most: int | None = None) -> tuple[int, int]:
+    """CRC-32 of the bytes of a stream, and how many they are.
+
+    Args:
+        most: no more of them are read; None: all are.
+    """
+    checksum = size = 0
+    while block := source.read(_BLOCK if most is None else min(_BLOCK, most - size)):
+        checksum, size = zlib.crc32(block, checksum), size + len(block)
+    return checksum, size
+
+
 def check_footers(filesystem: FileSystem, paths: Sequence[str]) -> None:
     """Whether the footers of files are what was written, for readers that cannot tell; what is not
     there, those tell themselves.
@@ -227,12 +238,7 @@ def check_footers(filesystem: FileSystem, paths: Sequence[str]) -> None:
             return error.problems[0]
         return None
 
-    if isinstance(filesystem, LocalFileSystem) or len(paths) < 2:
-        found = [look(path) for path in paths]
-    else:
-        with ThreadPoolExecutor(min(_OPENED, len(paths)), thread_name_prefix="footers") as pool:
-            found = list(pool.map(look, paths))
-    if damaged := [problem for problem in found if problem]:
+    if damaged := [problem for problem in side_by_side(filesystem, look, paths) if problem]:
         raise DamagedFile(damaged, _HINT)
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchinfer.config.s3 import (
     VARIABLE,
@@ -28,8 +28,12 @@ from batchinfer.config.uris import Uri
 from batchinfer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pyarrow.fs import S3FileSystem
+    from pyarrow.fs import FileSystem, S3FileSystem
 
+_Given = TypeVar("_Given")
+_Got = TypeVar("_Got")
+# Requests that a store gets at once.
+_AT_ONCE = 32
 # A store that does not answer ends a run in seconds; each try has its own limit besides.
 _TRIES = 3
 _CONNECT_S, _REQUEST_S, _RETRY_S = 3, 30, 20
@@ -79,6 +83,24 @@ def use(conf: Mapping[str, Any], places: Iterable[str]) -> None:
         raise ConfigError(problems)
     if any(map(is_s3, places)):
         os.environ[VARIABLE] = to_text(settings_by_bucket(conf, os.environ))
+
+
+def side_by_side(
+    filesystem: FileSystem, do: Callable[[_Given], _Got], items: Sequence[_Given]
+) -> list[_Got]:
+    """What `do` gives for each, in their order; a store is asked for several at once, since each
+    answer takes a tenth of a second.
+
+    Runs on: driver | executor
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pyarrow.fs import LocalFileSystem
+
+    if isinstance(filesystem, LocalFileSystem) or len(items) < 2:
+        return [do(item) for item in items]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(items)), thread_name_prefix="store") as pool:
+        return list(pool.map(do, items))
 
 
 def is_on_store(uri: str) -> bool:

@@ -41,7 +41,7 @@ _SPARKS_OWN = re.compile(r"(^|/)(pyspark\.zip|py4j-[^/]*\.zip|spark-core_[^/]*\.
 # values would compute with other threads, or hash otherwise.
 _READ_AT_IMPORT = re.compile(
     r"PYTHON(HASHSEED|MALLOC|OPTIMIZE|UTF8)|(OMP|MKL|KMP|GOMP|OPENBLAS|BLIS|NUMEXPR|VECLIB)_.*|"
-    r"(LD|DYLD)_.*|MALLOC_.*|(TORCH|PYTORCH|CUDA|NVIDIA|ARROW)_.*|CUDA_VISIBLE_DEVICES"
+    r"(LD|DYLD)_.*|MALLOC_.*|(TORCH|PYTORCH|CUDA|NVIDIA|ARROW)_.*"
 )
 # The one worker that is known before the daemon is: Spark may ask for others by name.
 _WORKER = "pyspark.worker"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from e2e.commands import DAY, Project, new_project
-from e2e.test_resume import FILES, PIPELINE, ROWS, SCORE, rows_of
+from e2e.test_resume import FILES, PIPELINE, ROWS, SCORE, published, rows_of
 
 from .signals import strays
 from .test_kills import killed_after
@@ -52,14 +52,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert project.run("train", "-p", "small").code == 0
     project.write("strict", "")
     return project
-
-
-def published(project: Project) -> pa.Table:
-    rows = DeltaTable(str(project.lake / "predictions/small")).to_pyarrow_table()
-    columns = ["source_file", "source_line", "words", "score", "label", "input_fingerprint"]
-    return rows.select(columns).sort_by(
-        [("source_file", "ascending"), ("source_line", "ascending")]
-    )
 
 
 def aside(project: Project) -> list[str]:

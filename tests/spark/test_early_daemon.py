@@ -59,7 +59,7 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
-def looked(body: str, imports: tuple[str, ...]) -> list[dict[str, Any]]:
+def ran(body: str, imports: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         script(body, imports),
         env=environment(),
@@ -69,6 +69,11 @@ def looked(body: str, imports: tuple[str, ...]) -> list[dict[str, Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def looked(body: str, imports: tuple[str, ...]) -> list[dict[str, Any]]:
+    done = ran(body, imports)
     assert "batchinfer:" not in done.stderr, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -101,15 +106,7 @@ def test_a_second_daemon_of_the_session_imports_by_itself() -> None:
 
 
 def test_a_module_that_is_not_there_is_told_and_costs_no_run() -> None:
-    done = subprocess.run(
-        script(ONCE, ("no_such_module",)),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = ran(ONCE, ("no_such_module",))
     told = "batchinfer: workers start without no_such_module: No module named 'no_such_module'"
     assert told in done.stderr
 

@@ -43,12 +43,15 @@ class JudgeLost(Exception):
 
 
 class JudgingProcess:
-    """Judges Arrow tables by suites; starts at once, and imports the library before it knows them.
+    """Judges Arrow tables by suites; starts at once, and the caller need not wait for it.
+
+    Args:
+        suites: by what they judge.
 
     Runs on: driver.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, suites: Mapping[str, Suite]) -> None:
         stopping.check()
         self._line, theirs = multiprocessing.Pipe()
         # What the library prints must not get into the output of a command.
@@ -60,9 +63,6 @@ class JudgingProcess:
         )
         theirs.close()
         self._refused: list[str] | None = None
-
-    def take(self, suites: Mapping[str, Suite]) -> None:
-        """Tells the suites, by what they judge; does not wait for anything."""
         # It has ended: the first answer tells.
         with contextlib.suppress(OSError):
             self._line.send(dict(suites))

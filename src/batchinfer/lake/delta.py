@@ -282,14 +282,13 @@ def _removed(uri: str, table: DeltaTable, change: _Change, rewrite: Rewrite) -> 
             hint="Run the command again.",
         )
     # The same files committed twice replace themselves.
-    added = {staged.path for staged in change.adds}
+    stay = change.keep | {staged.path for staged in change.adds}
     return [
         file
         for file in current
         if file.path in named
         or (
-            file.path not in added | change.keep
-            and any(_matches(file.partition, each) for each in change.replace)
+            file.path not in stay and any(_matches(file.partition, each) for each in change.replace)
         )
     ]
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -26,11 +25,10 @@ from batchinfer.errors import DamagedFile, StorageError
 from batchinfer.lake.delta_words import RESTORE_LOG
 from batchinfer.lake.log import COMMIT, find_checkpoints, list_names, read_text
 from batchinfer.lake.table_places import logged_path, open_filesystem, storage_faults
+from batchinfer.object_stores import side_by_side
 
 _HINT_FILE = "_last_checkpoint"
 _COUNTS = re.compile(r"^(\d{20})\.crc$")
-# Commits that a store is asked for at once.
-_OPENED = 32
 
 
 def check_log(uri: str, version: int | None = None) -> None:
@@ -155,11 +153,7 @@ def _of_hint(log: _Log, version: int | None) -> Iterator[str]:
 
 def _of_commits(log: _Log, versions: Sequence[int]) -> list[str]:
     paths = [log.path(f"{at:020d}.json") for at in sorted(versions)]
-    if isinstance(log.filesystem, LocalFileSystem) or len(paths) < 2:
-        found = [_of_lines(log.filesystem, path) for path in paths]
-    else:
-        with ThreadPoolExecutor(min(_OPENED, len(paths)), thread_name_prefix="log") as pool:
-            found = list(pool.map(lambda path: _of_lines(log.filesystem, path), paths))
+    found = side_by_side(log.filesystem, lambda path: _of_lines(log.filesystem, path), paths)
     return [problem for problem in found if problem]
 
 

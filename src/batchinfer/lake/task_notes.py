@@ -14,24 +14,20 @@ import json
 import os
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, LocalFileSystem
 
 from batchinfer.lake.parquet import delete_quietly, make_folder, prefix_of, sync_folders
 from batchinfer.lake.table_places import encode_name, open_filesystem, storage_faults
+from batchinfer.object_stores import side_by_side
 
 _FOLDER, _SUFFIX = "_finished", ".json"
 # Of the part of a name that is the note's own, with the suffix.
 _OWN = len(uuid.UUID(int=0).hex) + len(_SUFFIX) + 1
-# Notes that a store is asked for at once.
-_AT_ONCE = 32
-_Given = TypeVar("_Given")
-_Got = TypeVar("_Got")
 
 
 @dataclass(frozen=True)
@@ -143,18 +139,6 @@ def finished_names(tables: Iterable[str], pipeline: str, run_id: str) -> set[str
         for note in read_notes(table, pipeline, run_id=run_id):
             names |= {note.path.rpartition("/")[2], *note.names}
     return names
-
-
-def side_by_side(
-    filesystem: FileSystem, do: Callable[[_Given], _Got], items: Sequence[_Given]
-) -> list[_Got]:
-    """What `do` gives for each, in their order; a store is asked for several at once, since each
-    answer takes a tenth of a second.
-    """
-    if isinstance(filesystem, LocalFileSystem) or len(items) < 2:
-        return [do(item) for item in items]
-    with ThreadPoolExecutor(min(_AT_ONCE, len(items)), thread_name_prefix="notes") as pool:
-        return list(pool.map(do, items))
 
 
 def _read(filesystem: FileSystem, info: FileInfo) -> Note | None:

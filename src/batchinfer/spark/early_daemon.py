@@ -33,7 +33,7 @@ def conf_of_imports(imports: Sequence[str]) -> dict[str, str]:
 
 def start_early(conf: Mapping[str, str]) -> dict[str, str]:
     """Starts the process that imports what the settings name; the settings by which Spark's daemon
-    finds it. None where workers run another Python, or the path of a socket would be too long.
+    finds it; none where workers run another Python, or the path of a socket would be too long.
 
     Args:
         conf: of the session that starts next, `local[…]`.

@@ -4,9 +4,10 @@ end is told.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,18 @@ LINES = """\
 """
 
 
+Start = Callable[[Mapping[str, Suite]], JudgingProcess]
+
+
 @pytest.fixture
-def judging() -> Iterator[JudgingProcess]:
-    process = JudgingProcess()
-    yield process
-    process.close()
+def start() -> Iterator[Start]:
+    """Starts a process that judges, which ends with the test."""
+    with contextlib.ExitStack() as started:
+
+        def begin(suites: Mapping[str, Suite]) -> JudgingProcess:
+            return started.enter_context(contextlib.closing(JudgingProcess(suites)))
+
+        yield begin
 
 
 def suite_of(folder: Path, lines: str) -> Suite:
@@ -54,10 +62,8 @@ def children() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
-def test_it_says_of_rows_what_spark_says_and_has_no_spark(
-    judging: JudgingProcess, tmp_path: Path
-) -> None:
-    judging.take({"predictions": suite_of(tmp_path, LINES)})
+def test_it_says_of_rows_what_spark_says_and_has_no_spark(start: Start, tmp_path: Path) -> None:
+    judging = start({"predictions": suite_of(tmp_path, LINES)})
     report = judging.judge(ROWS, "predictions", "small predictions", NONE_SENSITIVE)
     assert [result["message"].partition("): ")[2] for result in report.results] == [
         "1 of 2 rows (50%) outside, all of them NaN",
@@ -75,25 +81,25 @@ def test_it_says_of_rows_what_spark_says_and_has_no_spark(
 
 
 def test_an_argument_that_the_library_refuses_is_told_before_any_verdict(
-    judging: JudgingProcess, tmp_path: Path
+    start: Start, tmp_path: Path
 ) -> None:
     line = "- expect_column_values_to_match_strftime_format: {column: word, strftime_format: '%Q'}"
-    judging.take({"input": suite_of(tmp_path, line)})
+    judging = start({"input": suite_of(tmp_path, line)})
     for _ in range(2):
         with pytest.raises(ConfigError, match="strftime_format: got '%Q'"):
             judging.judge(ROWS, "input", "small input", NONE_SENSITIVE)
 
 
-def test_a_process_that_ends_gives_no_verdict(judging: JudgingProcess, tmp_path: Path) -> None:
-    judging.take({"input": suite_of(tmp_path, LINES)})
+def test_a_process_that_ends_gives_no_verdict(start: Start, tmp_path: Path) -> None:
+    judging = start({"input": suite_of(tmp_path, LINES)})
     (process,) = [one for one in children() if "judging_process" in " ".join(one.cmdline())]
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(JudgeLost, match="the process ended"):
         judging.judge(ROWS, "input", "small input", NONE_SENSITIVE)
 
 
-def test_what_goes_wrong_in_it_is_told(judging: JudgingProcess, tmp_path: Path) -> None:
-    judging.take({"input": suite_of(tmp_path, LINES)})
+def test_what_goes_wrong_in_it_is_told(start: Start, tmp_path: Path) -> None:
+    judging = start({"input": suite_of(tmp_path, LINES)})
     none: Any = "predictions"
     with pytest.raises(JudgeLost, match="KeyError: 'predictions'"):
         judging.judge(ROWS, none, "small input", NONE_SENSITIVE)

@@ -36,15 +36,6 @@ def is_small(environment: Environment, rows: int, size: int) -> bool:
     return fits and not why_executors(environment)
 
 
-def does_without_session(environment: Environment, rows: int, size: int) -> bool:
-    """Whether this process does the work itself now: the rows are few, and no session runs, whose
-    workers would be warm.
-
-    Runs on: driver.
-    """
-    return not is_running() and is_small(environment, rows, size)
-
-
 def why_executors(environment: Environment) -> str:
     """Why executors do all work in this environment, however small; empty where this process may do
     it.

@@ -7,7 +7,6 @@ Owns what a note says of a task, and which notes count. Must not know what a tas
 from __future__ import annotations
 
 import json
-import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from batchinfer.checked_parquet import checksum_of
 from batchinfer.contracts import StagedFile
 from batchinfer.errors import StorageError
 from batchinfer.inference.covered_rows import CoveredRows
@@ -25,8 +25,8 @@ from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.lake.task_notes import Note, drop_notes, leave_note
 from batchinfer.pipeline.reuse.task_origins import TaskOrigin
 
-# Files whose bytes are read at once, and bytes of one reading.
-_AT_ONCE, _BLOCK = 8, 4 * 2**20
+# Files whose bytes are read at once.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -194,13 +194,11 @@ def _whole(tasks: Sequence[FinishedTask]) -> list[bool]:
 def _is_whole(file: NotedFile) -> bool:
     filesystem, root = open_filesystem(file.table)
     path = f"{root}/{file.path}"
-    checksum, size = 0, 0
     try:
         with storage_faults(path, "read"), filesystem.open_input_stream(path) as stream:
-            while block := stream.read(_BLOCK):
-                checksum, size = zlib.crc32(block, checksum), size + len(block)
+            found = checksum_of(stream)
     except StorageError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return False
         raise
-    return (size, checksum) == (file.size, file.checksum)
+    return found == (file.checksum, file.size)

@@ -8,14 +8,13 @@ check what they keep.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pyarrow.fs import LocalFileSystem
 
-from batchinfer.checked_parquet import BODY, footer_facts
+from batchinfer.checked_parquet import BODY, checksum_of, footer_facts
 from batchinfer.contracts import SLICE, DataFile
 from batchinfer.errors import DamagedFile
 from batchinfer.inference.covered_rows import CoveredRows
@@ -23,8 +22,8 @@ from batchinfer.lake.snapshots import exists, kept_rows, open_table, table_files
 from batchinfer.lake.table_places import open_filesystem, storage_faults
 from batchinfer.pipeline.reuse.task_origins import TaskOrigin
 
-# Files that are read at once, and bytes of one reading.
-_AT_ONCE, _BLOCK = 16, 4 * 2**20
+# Files that are read at once.
+_AT_ONCE = 16
 
 
 def keeps_files(reuse: str, force: bool) -> bool:
@@ -102,8 +101,5 @@ def _is_whole(path: Path, body: str) -> bool:
         body: CRC-32 of these bytes, and how many they are, as the footer tells.
     """
     wanted, length = map(int, body.split())
-    checksum = 0
     with path.open("rb") as file:
-        while block := file.read(min(_BLOCK, length)):
-            checksum, length = zlib.crc32(block, checksum), length - len(block)
-    return (checksum, length) == (wanted, 0)
+        return checksum_of(file, length) == (wanted, length)

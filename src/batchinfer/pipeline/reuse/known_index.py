@@ -27,6 +27,7 @@ from batchinfer.checked_parquet import CheckedParquetFile, damage
 from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import DataFile
 from batchinfer.errors import DamagedFile, StorageError
+from batchinfer.inference.fingerprint import words
 from batchinfer.inference.known_rows import bucket_of, write_bucket
 from batchinfer.inference.repeats import distinct_rows
 from batchinfer.json_values import from_json, to_json
@@ -364,10 +365,7 @@ def _encoded(column: pa.Array) -> pa.DictionaryArray:
 
 def _halves(fingerprints: pa.Array) -> np.ndarray:
     """The words of each, `(rows, 2) uint64`; one that has not 16 bytes is an error of Arrow."""
-    fixed = fingerprints.cast(pa.binary(16))
-    start = fixed.offset
-    every = np.frombuffer(fixed.buffers()[1] or b"", np.dtype("<u8")).reshape(-1, 2)
-    return every[start : start + len(fixed)]
+    return words(fingerprints.cast(pa.binary(16)).cast(pa.binary()))
 
 
 def _maker(values: Sequence[Any]) -> str:

@@ -170,9 +170,8 @@ def loading(inputs: ResolvedInputs) -> Generator[Beside | None]:
         if judges:
             from batchinfer.checks.judging_process import JudgingProcess
 
-            judging = JudgingProcess()
+            judging = JudgingProcess(suites)
             started.callback(judging.close)
-            judging.take(suites)
         yield Beside(child, judging)
 
 

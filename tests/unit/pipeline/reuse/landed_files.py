@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,3 +67,17 @@ def staged(project: SmallProject) -> set[str]:
 def notes(project: SmallProject) -> list[str]:
     folder = project.root / "var/lake/predictions/small/_finished"
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def damage(path: Path, how: str, at: int) -> None:
+    """Removes a file (`gone`), cuts its last byte off (`cut short`), or flips a bit of the byte at
+    a place.
+    """
+    data = bytearray(path.read_bytes())
+    if how == "gone":
+        path.unlink()
+    elif how == "cut short":
+        path.write_bytes(data[:-1])
+    else:
+        data[at] ^= 1
+        path.write_bytes(data)

@@ -28,7 +28,7 @@ from batchinfer.pipeline.reuse import done_before
 from batchinfer.pipeline.score import score_slice
 
 from ..conftest import HUGE
-from .landed_files import ROWS, fail_after, land_five, notes, staged, told
+from .landed_files import ROWS, damage, fail_after, land_five, notes, staged, told
 
 NEXT = "2026-11-22"
 
@@ -137,24 +137,16 @@ def test_rows_in_quarantine_are_taken_over_too(five: SmallProject) -> None:
     assert five.states() == {DAY: "published"} and five.score().status == "unchanged"
 
 
-@pytest.mark.parametrize("damage", ["a bit", "cut short", "gone", "note"])
-def test_what_is_damaged_is_scored_anew(five: SmallProject, damage: str) -> None:
+@pytest.mark.parametrize("how", ["a bit", "cut short", "gone", "note"])
+def test_what_is_damaged_is_scored_anew(five: SmallProject, how: str) -> None:
     cut_off(five)
     folder = five.root / "var/lake/predictions/small"
-    what = "*.json" if damage == "note" else "*.parquet"
-    path = sorted(folder.rglob(what))[1]
-    data = bytearray(path.read_bytes())
-    if damage == "gone":
-        path.unlink()
-    elif damage == "cut short":
-        path.write_bytes(data[:-1])
-    else:
-        data[len(data) // 2] ^= 4
-        path.write_bytes(data)
+    path = sorted(folder.rglob("*.json" if how == "note" else "*.parquet"))[1]
+    damage(path, how, path.stat().st_size // 2)
     report, tasks = scored_anew(five)
     assert (tasks, adds_up(report)) == (3, True)
     said = [each for each in report.warnings if "are not what was written" in each]
-    assert len(said) == (damage != "note")
+    assert len(said) == (how != "note")
     assert nothing_is_left(five)
     both = told(five)
     five.score(force=True)
