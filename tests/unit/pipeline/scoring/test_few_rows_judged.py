@@ -5,6 +5,7 @@ where Spark has to judge, the report says why.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import subprocess
 import sys
 from typing import Any
@@ -169,5 +170,9 @@ report = batchinfer.score("small", "{DAY}", project="{checked.root}", overrides=
 print(report.checks_passed, len(seen) > 0, any("java" in name for name in seen))
 print("pyspark" in sys.modules, "great_expectations" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    # The model's module is one of the tests'.
+    path = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=path, capture_output=True, text=True, check=False
+    )
     assert done.stdout.split() == ["8", "True", "False", "False", "False"], done.stderr
