@@ -1,11 +1,11 @@
 """No key stands twice in a slice: proved with Arrow where that is cheap, searched for with Spark
 where it is not.
 
-Of few rows the driver compares the hashes of all keys, which takes less time than a Spark job. Of
-more, a worker reads the key columns of its split and says of each block of rows whether keys repeat
-in it, and between which keys it lies. Blocks that lie apart have no key in common; of the others
-the driver compares hashes, if they are not too many. Only then, or where something repeats, Spark
-groups all keys, which takes ten times as long, and finds the examples.
+Of few rows the driver compares all keys, or their hashes, which takes less time than a Spark job.
+Of more, a worker reads the key columns of its split and says of each block of rows whether keys
+repeat in it, and between which keys it lies. Blocks that lie apart have no key in common; of the
+others the driver compares keys or hashes, if they are not too many. Only then, or where something
+repeats, Spark groups all keys, which takes ten times as long, and finds the examples.
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ pc: Any = compute
 # Rows of which the driver reads and compares the keys by itself, at 8 bytes each: for three million
 # that took 0.3 s, and two jobs of two workers 1.4 s.
 _MOST_ROWS = 16_000_000
-# Of more rows, hashes that workers send to the driver.
-_MOST_HASHES = 4_000_000
+# Of more rows, keys or hashes that workers send to the driver.
+_MOST_MARKS = 4_000_000
 _SPLIT_BYTES = 2 * 2**30
+# Keys that ascend in runs of so many rows on average are sorted by merging these.
+_RUN_ROWS = 64
 
 
 def check_keys(
@@ -116,17 +118,15 @@ def _proved(open_session: Callable[[], SparkSession], data: SliceData, key: Sequ
     together = overlapping(blocks)
     if not together:
         return True
-    if sum(block.rows for block in together) > _MOST_HASHES:
+    if sum(block.rows for block in together) > _MOST_MARKS:
         return False
     wanted: dict[int, list[int]] = {}
     for block in together:
         wanted.setdefault(block.task, []).append(block.number)
     again = [replace(tasks[task], blocks=tuple(numbers)) for task, numbers in wanted.items()]
-    work = Work(hash_keys, KeysOf, Hashes)
-    hashes = run_tasks(spark, work, again, "keys of blocks that overlap")
-    return not _repeat(
-        np.concatenate([np.frombuffer(block.hashes, "<u8") for each in hashes for block in each])
-    )
+    work = Work(mark_keys, KeysOf, Marks)
+    marks = run_tasks(spark, work, again, "keys of blocks that overlap")
+    return not _repeat([np.frombuffer(block.marks, "<i8") for each in marks for block in each])
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,10 @@ class KeysOf:
 
 
 @dataclass(frozen=True)
-class Hashes:
-    """Of the keys of a block, `<u8` each."""
+class Marks:
+    """Of the keys of a block, `<i8` each."""
 
-    hashes: Base64Bytes
+    marks: Base64Bytes
 
 
 def none_repeats(splits: Sequence[SliceSplit], key: Sequence[str]) -> bool:
@@ -150,13 +150,13 @@ def none_repeats(splits: Sequence[SliceSplit], key: Sequence[str]) -> bool:
 
     Runs on: driver.
     """
-    hashes = [np.empty(0, "<u8")]
+    marks: list[np.ndarray] = []
     for split in splits:
         for _, keys in _blocks(KeysOf(split, tuple(key))):
             if not all(map(_has_order, keys.schema.types)):
                 return False
-            hashes.append(_hashes(keys))
-    return not _repeat(np.concatenate(hashes))
+            marks.append(_marks(keys))
+    return not _repeat(marks)
 
 
 @dataclass(frozen=True)
@@ -197,32 +197,40 @@ def look_at_keys(task: KeysOf) -> Iterator[Block]:
     for number, keys in _blocks(task):
         if not keys.num_rows:
             continue
-        repeats = not all(map(_has_order, keys.schema.types)) or _repeat(_hashes(keys))
+        repeats = not all(map(_has_order, keys.schema.types)) or _repeat([_marks(keys)])
         low, high = ([], []) if repeats else (_extreme(keys, pc.min), _extreme(keys, pc.max))
         yield Block(number, keys.num_rows, repeats, low, high)
 
 
-def hash_keys(task: KeysOf) -> Iterator[Hashes]:
-    """The hashes of the keys of some blocks of a split. Runs on: executor."""
+def mark_keys(task: KeysOf) -> Iterator[Marks]:
+    """The marks of the keys of some blocks of a split. Runs on: executor."""
     for number, keys in _blocks(task):
         if number in task.blocks:
-            yield Hashes(_hashes(keys).tobytes())
+            yield Marks(_marks(keys).tobytes())
 
 
 def _blocks(task: KeysOf) -> Iterator[tuple[int, pa.RecordBatch]]:
     return enumerate(_comparable(batch) for batch in read_rows(task.split, task.key))
 
 
-def _hashes(keys: pa.RecordBatch) -> np.ndarray:
-    """`(rows,) uint64`: keys that are equal have equal ones, others hardly ever."""
+def _marks(keys: pa.RecordBatch) -> np.ndarray:
+    """`(rows,) int64`: keys that are equal have equal ones, others hardly ever: a whole number is
+    its own, of other keys it is a hash.
+    """
+    if keys.num_columns == 1 and pa.types.is_integer(keys.schema.types[0]):
+        return keys.column(0).to_numpy().astype("<i8", copy=False)
     from batchinfer.inference.fingerprint import fingerprint, first_words
 
-    return first_words(fingerprint(keys, keys.schema.names))
+    return first_words(fingerprint(keys, keys.schema.names)).view("<i8")
 
 
-def _repeat(hashes: np.ndarray) -> bool:
-    ordered = np.sort(hashes)
-    return bool((ordered[1:] == ordered[:-1]).any())
+def _repeat(blocks: Sequence[np.ndarray]) -> bool:
+    """Whether a number stands twice."""
+    marks = np.concatenate([np.empty(0, "<i8"), *blocks])
+    descents = np.count_nonzero(marks[1:] < marks[:-1])
+    # NumPy's stable way merges runs that ascend already, which most keys do; of others it is slow.
+    marks.sort(kind="stable" if _RUN_ROWS * descents < len(marks) else None)
+    return bool((marks[1:] == marks[:-1]).any())
 
 
 def _has_order(type_: pa.DataType) -> bool:

@@ -20,10 +20,10 @@ from batchinfer.json_values import from_json, to_json
 from batchinfer.pipeline.slices.reading import SliceSplit
 from batchinfer.pipeline.slices.unique_keys import (
     Block,
-    Hashes,
     KeysOf,
-    hash_keys,
+    Marks,
     look_at_keys,
+    mark_keys,
     none_repeats,
     overlapping,
 )
@@ -66,12 +66,12 @@ def test_a_worker_says_of_each_block_where_its_keys_lie(tmp_path: Path) -> None:
     ]
 
 
-def test_blocks_and_hashes_travel_as_they_are() -> None:
+def test_blocks_and_marks_travel_as_they_are() -> None:
     """A text that looks like a number stays one."""
     block = Block(0, 3, False, ["1", 2], ["10", 3])
     assert from_json(Block, to_json(block)) == block
-    hashes = Hashes(bytes(range(16)))
-    assert from_json(Hashes, to_json(hashes)) == hashes
+    marks = Marks(bytes(range(16)))
+    assert from_json(Marks, to_json(marks)) == marks
 
 
 def test_rows_without_a_whole_key_do_not_count(tmp_path: Path) -> None:
@@ -93,16 +93,18 @@ def test_what_repeats_or_has_no_order_in_json_is_left_to_spark(
     assert found.repeats
 
 
-def test_equal_keys_have_equal_hashes_in_any_block(tmp_path: Path) -> None:
+def test_equal_keys_have_equal_marks_in_any_block(tmp_path: Path) -> None:
     task = _task(tmp_path, {"k": ["a", "b", "c", "d", "b", "e"]}, ["k"])
-    both = hash_keys(replace(task, blocks=(0, 1)))
-    one, two = (np.frombuffer(block.hashes, "<u8").tolist() for block in both)
+    both = mark_keys(replace(task, blocks=(0, 1)))
+    one, two = (np.frombuffer(block.marks, "<i8").tolist() for block in both)
     assert one[1] == two[1] and len({*one, *two}) == 5
-    assert len(list(hash_keys(replace(task, blocks=(1,))))) == 1
+    assert len(list(mark_keys(replace(task, blocks=(1,))))) == 1
 
 
 @given(
-    st.lists(st.lists(st.one_of(st.none(), st.integers(0, 40)), max_size=6), min_size=1, max_size=3)
+    st.lists(
+        st.lists(st.one_of(st.none(), st.integers(-9, 40)), max_size=6), min_size=1, max_size=3
+    )
 )
 def test_the_driver_is_certain_just_where_no_key_stands_twice(
     files: list[list[int | None]],
