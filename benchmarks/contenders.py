@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 SCHEMA = pa.schema([("key", pa.int64()), ("prediction", pa.float64())])
 # A peer that has not ended by then has failed.
 PEER_TIMEOUT_S = 1800
+# Batches of the bare loop's size whose tensors the ceiling goes around.
+_DISTINCT = 32
 
 
 def _score_files(kind: str, files: list[str], target: str, ahead: bool = False) -> None:
@@ -41,7 +44,7 @@ def _score_files(kind: str, files: list[str], target: str, ahead: bool = False) 
     model, rows = _model(kind), KINDS[kind].batch_rows
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for file in files:
-            batches = pq.ParquetFile(file, pre_buffer=True).iter_batches(
+            batches = pq.ParquetFile(file, pre_buffer=False).iter_batches(
                 batch_size=rows, use_threads=False
             )
             encoded = ((batch.column("key"), model.encode(batch)) for batch in batches)
@@ -99,7 +102,6 @@ def bare_loop(workload: Workload, _: SparkSession, ahead: bool = False) -> None:
 
 
 def _import_torch(rows: Iterator[int]) -> Iterator[int]:
-    import time
 
     import torch
 
@@ -122,6 +124,17 @@ class EngineTask:
     output: str
 
 
+def _handler(kind: str) -> Any:
+    """The model as executors have it: that of a table by the product's own handler, in tiles."""
+    from batchinfer.models.device_layout import in_tiles
+    from batchinfer.models.handler import RawOutput
+
+    model = KINDS[kind].model()
+    if kind != "tabular":
+        return model
+    return in_tiles(RawOutput(model.module, columns=model.names))
+
+
 def _engine_split(task: EngineTask) -> Iterator[dict[str, Any]]:
     from batchinfer.inference.batching import new_size
     from batchinfer.inference.engine import BatchScorer
@@ -130,10 +143,11 @@ def _engine_split(task: EngineTask) -> Iterator[dict[str, Any]]:
     from batchinfer.lake.staging import StagedWriter
 
     kind = task.kind
-    handler = load_once(f"benchmark {kind}", KINDS[kind].model, threads=1)
+    handler = load_once(f"benchmark {kind}", partial(_handler, kind), threads=1)
     scorer = BatchScorer(handler, size_once(f"benchmark {kind}", partial(new_size, "auto")))
     with StagedWriter(task.output, SCHEMA, (), (), distinct=SCHEMA.names) as writer:
-        for scored in scorer.score(read_split(task.split, ["key", *handler.names])):
+        names = ["key", *KINDS[kind].model.names]
+        for scored in scorer.score(read_split(task.split, names)):
             arrays = [scored.rows.column("key"), scored.predictions["prediction"]]
             writer.write(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA), {})
         yield {"files": len(writer.close()), **scorer.counts}
@@ -155,21 +169,39 @@ def engine_direct(workload: Workload, spark: SparkSession) -> None:
     run_tasks(spark, work, tasks, f"engine, {workload.kind}")
 
 
-def _forward_only(kind: str, file: str) -> None:
-    """As many forward passes as the file has batches, on the tensors of the first."""
-    model, rows = _model(kind), KINDS[kind].batch_rows
+def _forward_only(kind: str, file: str) -> float:
+    """Seconds of forward passes on as many rows as the file has, over distinct batches of the size
+    that is fastest of half to eight times the bare loop's.
+    """
+    model, usual = _model(kind), KINDS[kind].batch_rows
     opened = pq.ParquetFile(file)
-    tensors = model.encode(next(opened.iter_batches(batch_size=rows)))
-    for _ in range(opened.metadata.num_rows // rows):
-        model.forward(tensors)
+    rows = next(opened.iter_batches(batch_size=_DISTINCT * usual))
+    stock = {
+        size: [model.encode(rows.slice(at, size)) for at in range(0, rows.num_rows, size)]
+        for size in (usual // 2, usual, 2 * usual, 4 * usual, 8 * usual)
+    }
+
+    def passes(size: int, times: int = 1) -> float:
+        started = time.perf_counter()
+        for _ in range(times):
+            for tensors in stock[size]:
+                model.forward(tensors)
+        return time.perf_counter() - started
+
+    passes(usual)
+    best = min(stock, key=passes)
+    total = opened.metadata.num_rows
+    return (
+        passes(best, round(total / rows.num_rows))
+        * total
+        / (round(total / rows.num_rows) * rows.num_rows)
+    )
 
 
-def forward_alone(workload: Workload, _: SparkSession) -> None:
-    """The ceiling: the forward passes and nothing else, in two processes."""
-    for job in [
-        _processes().submit(_forward_only, workload.kind, str(file)) for file in workload.files
-    ]:
-        job.result()
+def forward_alone(workload: Workload, _: SparkSession) -> float:
+    """The ceiling: seconds of the forward passes and nothing else, in two processes."""
+    jobs = [_processes().submit(_forward_only, workload.kind, str(file)) for file in workload.files]
+    return max(job.result() for job in jobs)
 
 
 PEERS_PYTHON = Path(__file__).parents[1] / ".venv/share/batchinfer/peers/bin/python"

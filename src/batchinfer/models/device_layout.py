@@ -14,13 +14,14 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from batchinfer.models.elsewhere.as_fitted import AsFitted
 from batchinfer.models.foreign import ForeignHandler
 from batchinfer.models.handler import Around, Handler
 
 # Rows of a forward pass that are tried, beside all rows of the batch: activations of a network of
 # 256 wide layers fill a cache of 1 MiB with 1,024 rows.
 TILE_ROWS = (512, 1024, 2048)
-# Batches of each, of which the first may pay for a warm-up.
+# Of each so many are timed, of which the first may pay for a warm-up.
 _TRIES = 4
 # Tiles have to save this share of the time: less is noise.
 _WORTH = 0.03
@@ -79,7 +80,7 @@ def in_tiles(handler: Handler) -> Handler:
     inner: Any = handler
     while (next_ := getattr(inner, "inner", None)) is not None:
         inner = next_
-    own = (Handler.encode, ForeignHandler.encode)
+    own = (Handler.encode, ForeignHandler.encode, AsFitted.encode)
     return Tiled(handler) if takes_moved(handler) and type(inner).encode in own else handler
 
 
@@ -101,7 +102,8 @@ class Tiled(Around):
         super().__init__(inner)
         self.rows: int | None = None
         self._clock = clock
-        self._took: dict[int, list[float]] = {rows: [] for rows in (0, *TILE_ROWS)}
+        # Those before the batch as a whole: a batch that comes first is then faster than it.
+        self._took: dict[int, list[float]] = {rows: [] for rows in (*TILE_ROWS, 0)}
 
     def encode(self, batch: pa.RecordBatch) -> dict[str, torch.Tensor]:
         return self.inner.encode(batch)
@@ -112,24 +114,57 @@ class Tiled(Around):
         if self.rows == 0 or rows < 2 * max(TILE_ROWS):
             return self.inner.forward(tensors)
         if self.rows is not None:
-            return self._by(self.rows, tensors, rows)
-        # The one that was tried least often.
-        tile = min(self._took, key=lambda tile: len(self._took[tile]))
-        started = self._clock()
-        output = self._by(tile, tensors, rows) if tile else self.inner.forward(tensors)
-        self._took[tile].append((self._clock() - started) / rows)
+            return self._by(_tiles(0, rows, self.rows), tensors)
+        output = self._trying(tensors, rows)
         if all(len(took) >= _TRIES for took in self._took.values()):
             self._choose(tensors)
         return output
 
-    def _by(self, tile: int, tensors: Mapping[str, torch.Tensor], rows: int) -> Any:
-        starts = range(0, rows, tile)
-        parts = [
-            self.inner.forward({name: one[start : start + tile] for name, one in tensors.items()})
-            for start in starts
+    def _trying(self, tensors: dict[str, torch.Tensor], rows: int) -> Any:
+        """What the module gives: for the batch as a whole if that was tried least often, or else
+        for stretches of it in tiles of different sizes, so that few batches tell which is best.
+        """
+        by_tries = sorted(self._took, key=lambda tile: len(self._took[tile]))
+        if by_tries[0] == 0:
+            started = self._clock()
+            output = self.inner.forward(tensors)
+            self._note(0, started, rows)
+            return output
+        by_tries.remove(0)
+        parts: list[Any] = []
+        tiles: list[tuple[int, int]] = []
+        stretch = max(TILE_ROWS)
+        for at, start in enumerate(range(0, rows - stretch + 1, stretch)):
+            tile, started = by_tries[at % len(by_tries)], self._clock()
+            mine = _tiles(start, start + stretch, tile)
+            parts += self._passes(mine, tensors)
+            self._note(tile, started, stretch)
+            tiles += mine
+        rest = _tiles(rows - rows % stretch, rows, stretch)
+        return self._all_rows([*parts, *self._passes(rest, tensors)], [*tiles, *rest], tensors)
+
+    def _note(self, tile: int, started: float, rows: int) -> None:
+        self._took[tile].append((self._clock() - started) / rows)
+
+    def _by(self, tiles: list[tuple[int, int]], tensors: Mapping[str, torch.Tensor]) -> Any:
+        return self._all_rows(self._passes(tiles, tensors), tiles, tensors)
+
+    def _passes(
+        self, tiles: list[tuple[int, int]], tensors: Mapping[str, torch.Tensor]
+    ) -> list[Any]:
+        """What the module gives for each tile, which is from a row on before another one."""
+        return [
+            self.inner.forward({name: one[start:end] for name, one in tensors.items()})
+            for start, end in tiles
         ]
-        sizes = [min(tile, rows - start) for start in starts]
-        if (joined := _joined(parts, sizes)) is not None:
+
+    def _all_rows(
+        self,
+        parts: list[Any],
+        tiles: list[tuple[int, int]],
+        tensors: Mapping[str, torch.Tensor],
+    ) -> Any:
+        if (joined := _joined(parts, [end - start for start, end in tiles])) is not None:
             return joined
         # It gives something else than a row for each row.
         self.rows = 0
@@ -145,8 +180,14 @@ class Tiled(Around):
             best = 0
         if best:
             whole = self.inner.forward(tensors)
-            best = best if _are_close(whole, self._by(best, tensors, _rows_of(tensors))) else 0
+            tiled = self._by(_tiles(0, _rows_of(tensors), best), tensors)
+            best = best if _are_close(whole, tiled) else 0
         self.rows = best
+
+
+def _tiles(start: int, end: int, rows: int) -> list[tuple[int, int]]:
+    """The rows from `start` on before `end`, in tiles of so many."""
+    return [(at, min(at + rows, end)) for at in range(start, end, rows)]
 
 
 def _rows_of(tensors: Mapping[str, Any]) -> int:

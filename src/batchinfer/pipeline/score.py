@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import RunReport
@@ -20,6 +21,7 @@ from batchinfer.pipeline.reuse.done_before import DoneBefore, forget_finished, t
 from batchinfer.pipeline.reuse.known_index import AnsweringModel, KnownIndex, known_rows
 from batchinfer.pipeline.run_record import recorded
 from batchinfer.pipeline.scoring import commits, few_rows
+from batchinfer.pipeline.scoring.judging import RowsToJudge
 from batchinfer.pipeline.scoring.outcome import RunOutcome
 from batchinfer.pipeline.scoring.publication import Publication
 from batchinfer.pipeline.scoring.published import (
@@ -30,7 +32,11 @@ from batchinfer.pipeline.scoring.published import (
     read_published,
     slices_to_ask,
 )
-from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, resolve_inputs
+from batchinfer.pipeline.scoring.resolved_inputs import (
+    ResolvedInputs,
+    judged_columns,
+    resolve_inputs,
+)
 from batchinfer.pipeline.scoring.roads import scoring_digest
 from batchinfer.pipeline.scoring.settling import settle
 from batchinfer.pipeline.slices.landed import read_landed_slices
@@ -199,7 +205,10 @@ class WholeSlice:
             rows = slice_frame(attempt.spark, data)
             return rows if SLICE in rows.columns else rows.withColumn(SLICE, lit(data.slice))
 
-        if failures := attempt.judge.failures("input", lambda: slice_table(data), frame):
+        types = judged_columns(inputs.columns, inputs.model)["input"]
+        table = partial(slice_table, data)
+        rows = RowsToJudge(types, data.rows, len(data.files), table, frame)
+        if failures := attempt.judge.failures("input", rows):
             raise InputError(
                 [f"input check of slice {data.slice}: {failure}" for failure in failures]
             )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from batchinfer.config.types import spark_name
 from batchinfer.config.uris import Uri
 from batchinfer.contracts import SLICE, DataFile
 from batchinfer.lake.snapshots import open_table, table_files
@@ -17,6 +18,7 @@ from batchinfer.spark.hadoop import Store
 from batchinfer.table_format import FORMAT_PROPERTY
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from deltalake import DeltaTable
     from pyspark.sql import DataFrame, SparkSession
 
@@ -66,13 +68,26 @@ def _load(spark: SparkSession, place: str, version: int) -> DataFrame:
     return spark.read.format("delta").option("versionAsOf", version).load(place)
 
 
-def files_frame(spark: SparkSession, table: str, paths: Sequence[str]) -> DataFrame:
+def files_frame(
+    spark: SparkSession,
+    table: str,
+    paths: Sequence[str],
+    types: Mapping[str, pa.DataType] | None = None,
+) -> DataFrame:
     """The rows of some Parquet files below a table's folder, whether a commit refers to them or
     not.
+
+    Args:
+        types: of the columns that all files have; None: Spark looks into the files for them, which
+            is a job.
     """
     _check_reach(spark, table)
     check_table_footers(table, paths)
-    return spark.read.parquet(*(_GLOB_SIGNS.sub(r"\\\1", f"{table}/{path}") for path in paths))
+    reader = spark.read
+    if types is not None:
+        columns = (f"{quoted_name(name)} {spark_name(type_)}" for name, type_ in types.items())
+        reader = reader.schema(", ".join(columns))
+    return reader.parquet(*(_GLOB_SIGNS.sub(r"\\\1", f"{table}/{path}") for path in paths))
 
 
 def _check_reach(spark: SparkSession, place: str) -> None:

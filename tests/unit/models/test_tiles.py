@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from batchinfer.models.device_layout import TILE_ROWS, Tiled, in_tiles
+from batchinfer.models.elsewhere.as_fitted import AsFittedValues
+from batchinfer.models.foreign import ForeignOutput
 from batchinfer.models.handler import Handler, RawOutput
 
 ROWS = 8192
@@ -92,6 +94,16 @@ def test_all_sizes_give_what_the_whole_batch_gives() -> None:
         torch.testing.assert_close(found, expected)
 
 
+def test_few_batches_tell_which_tile_is_fastest() -> None:
+    """Each of them is told by stretches of one batch; a search for batch sizes is done by then."""
+    net = Net()
+    handler = tiled(net, lambda rows: rows * rows + 300_000)
+    assert chosen(handler, batches=8) == 512
+    first = net.passes[: net.passes.index(ROWS)]
+    assert set(first) == set(TILE_ROWS)
+    assert sum(first) == ROWS
+
+
 def test_small_batches_go_whole_and_decide_nothing() -> None:
     net = Net()
     handler = tiled(net, lambda rows: rows * rows)
@@ -170,8 +182,13 @@ def test_handlers_with_code_of_their_own_are_left_alone(class_: type[Handler]) -
     assert in_tiles(handler) is handler
 
 
-def test_handlers_of_our_own_are_tiled() -> None:
-    handler = RawOutput(Net(), params={"width": 3}, columns=tuple("abcd"))
+FEED = {"input": "features", "type": "float32", "columns": list("abcd"), "flat": False}
+
+
+@pytest.mark.parametrize("class_", [RawOutput, ForeignOutput, AsFittedValues])
+def test_handlers_of_our_own_are_tiled(class_: type[Handler]) -> None:
+    params = {"width": 3, "feeds": [FEED]}
+    handler = class_(Net(), params=params, columns=tuple("abcd"))
     found = in_tiles(handler)
     assert isinstance(found, Tiled)
     rows = pa.record_batch({name: np.arange(5, dtype=np.float32) for name in "abcd"})

@@ -7,8 +7,8 @@ Knows no attempt and commits nothing: it says what is wrong, and whoever asked d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container
-from dataclasses import replace
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from batchinfer.command_reports import RunReport
@@ -16,6 +16,7 @@ from batchinfer.masking.sensitive_columns import SensitiveColumns
 from batchinfer.pipeline.definition.quarantine_rate import is_too_many, told_rate
 from batchinfer.pipeline.scoring.outcome import RunOutcome
 from batchinfer.report.terminal import step
+from batchinfer.spark.jvm import is_running
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,12 +26,37 @@ if TYPE_CHECKING:
     from batchinfer.checks.suites import Suite
     from batchinfer.contracts import CheckReport
 
+# Of so many numbers pandas says in this process what Spark's first jobs of a session take seconds
+# for; of ten times as many, both take as long. A text is as slow as so many numbers.
+_MOST_NUMBERS = 4_000_000
+_TEXT = 8
+# This process reads files one after another.
+_MOST_FILES = 64
+
+
+@dataclass(frozen=True)
+class RowsToJudge:
+    """Rows that nobody has read yet.
+
+    Attributes:
+        types: of their columns, in order.
+        files: that they are in.
+        table: reads these columns, or all; None: only Spark can.
+        frame: the rows for Spark.
+    """
+
+    types: Mapping[str, pa.DataType]
+    rows: int
+    files: int
+    table: Callable[[Sequence[str] | None], pa.Table] | None
+    frame: Callable[[], DataFrame]
+
 
 class Judge:
     """Runs the suites of one attempt, and counts what they said in its report.
 
     Args:
-        beside: judges rows that are few; None: Spark does.
+        beside: judges rows that are few; None: this process does, or Spark.
 
     Attributes:
         results: of all expectations so far, each with the suite that it is of.
@@ -67,22 +93,15 @@ class Judge:
             for kind, suite in self.suites.items():
                 build_suite(suite, kind)
 
-    def failures(
-        self, kind: str, table: Callable[[], pa.Table], frame: Callable[[], DataFrame]
-    ) -> list[str]:
-        """What the suite of this kind says against the rows; empty where it holds.
-
-        Args:
-            table: the rows, read where they are few.
-            frame: the rows for Spark, asked for where it judges.
-        """
+    def failures(self, kind: str, rows: RowsToJudge) -> list[str]:
+        """What the suite of this kind says against the rows; empty where it holds."""
         from batchinfer.checks.expectations import run_suite
 
         judged = "the input" if kind == "input" else f"the {kind}"
         name = f"{self.report.pipeline} {kind}"
         with step(f"checking {judged} of slice {self.report.slice}"):
-            verdict = self._said_beside(kind, name, table) or run_suite(
-                frame(), self.suites[kind], name, self._sensitive
+            verdict = self._said_by_pandas(kind, name, rows) or run_suite(
+                rows.frame(), self.suites[kind], name, self._sensitive
             )
         self.results += [{"suite": kind, **result} for result in verdict.results]
         report = self.report
@@ -92,30 +111,55 @@ class Judge:
         seconds["checks"] = round(seconds.get("checks", 0.0) + verdict.seconds, 3)
         return verdict.failures()
 
-    def _said_beside(
-        self, kind: str, name: str, table: Callable[[], pa.Table]
-    ) -> CheckReport | None:
-        """The verdict of the process beside; None where Spark has to judge."""
-        if self._beside is None:
-            return None
-        from batchinfer.checks.judging_process import JudgeLost
+    def _said_by_pandas(self, kind: str, name: str, rows: RowsToJudge) -> CheckReport | None:
+        """The verdict of pandas, beside the driver or in it; None where Spark has to judge."""
         from batchinfer.checks.pandas_verdicts import columns_judged, kinds_of_values, why_spark
 
         suite, started = self.suites[kind], time.monotonic()
-        rows = table()
-        rows = rows.select(columns_judged(suite, rows.column_names))
-        why = why_spark(suite, kinds_of_values(rows))
+        columns = columns_judged(suite, list(rows.types))
+        soon = self._beside is not None or _are_soon_judged(suite, rows, columns)
+        if rows.table is None or not soon:
+            return None
+        table = rows.table(columns if len(columns) < len(rows.types) else None)
+        why = why_spark(suite, kinds_of_values(table))
         if not why:
-            try:
-                said = self._beside.judge(rows, kind, name, self._sensitive)
-                # With the wait for the library, which the process imports first.
-                return replace(said, seconds=time.monotonic() - started)
-            except JudgeLost as error:
-                why = f"the process that judges with pandas gave no verdict: {error}"
-                self._beside = None
+            said = self._ask(kind, name, table)
+            if isinstance(said, str):
+                why, self._beside = said, None
                 self.report.warnings.append(f"{why}; Spark judged")
-        self.report.session = why
+            else:
+                # With the wait for the library, which the process beside imports first.
+                return replace(said, seconds=time.monotonic() - started)
+        if not is_running():
+            self.report.session = why
         return None
+
+    def _ask(self, kind: str, name: str, table: pa.Table) -> CheckReport | str:
+        """The verdict, or why there is none."""
+        if self._beside is None:
+            from batchinfer.checks.expectations import judge_rows
+            from batchinfer.checks.rows_on_pandas import ArrowRows
+
+            return judge_rows(ArrowRows(table), self.suites[kind], name, self._sensitive)
+        from batchinfer.checks.judging_process import JudgeLost
+
+        try:
+            return self._beside.judge(table, kind, name, self._sensitive)
+        except JudgeLost as error:
+            return f"the process that judges with pandas gave no verdict: {error}"
+
+
+def _are_soon_judged(suite: Suite, rows: RowsToJudge, columns: Sequence[str]) -> bool:
+    """Whether pandas may judge the rows, as far as types tell, and soon does."""
+    import pyarrow as pa
+
+    from batchinfer.checks.pandas_verdicts import kinds_of_types, why_spark
+
+    types = [rows.types[name] for name in columns]
+    texts = sum(not (pa.types.is_primitive(one) and not pa.types.is_date(one)) for one in types)
+    values = rows.rows * (len(types) + (_TEXT - 1) * texts)
+    few = values <= _MOST_NUMBERS and rows.files <= _MOST_FILES
+    return few and not why_spark(suite, kinds_of_types(rows.types))
 
 
 def too_many_failed(outcome: RunOutcome, allowed: float, declared: Container[str]) -> str | None:

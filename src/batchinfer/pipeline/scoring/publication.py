@@ -23,9 +23,9 @@ from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
 from batchinfer.pipeline.scoring.earlier_runs import estimated_seconds, runs_of_bundle
 from batchinfer.pipeline.scoring.histogram import score_histogram
-from batchinfer.pipeline.scoring.judging import Judge, too_many_failed
+from batchinfer.pipeline.scoring.judging import Judge, RowsToJudge, too_many_failed
 from batchinfer.pipeline.scoring.outcome import RunOutcome
-from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs
+from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, judged_columns
 from batchinfer.pipeline.scoring.roads import RoadOutcome, run_road
 from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.report.terminal import step
@@ -254,20 +254,31 @@ class Publication:
         if "predictions" not in self.inputs.suites or not self.outcome.published:
             return
 
-        def table() -> pa.Table:
-            # Where few rows are scored, no file stays beside theirs.
-            rows = read_staged(self.context.predictions, self.outcome.files)
-            return with_slice(rows, self.report.slice)
+        context, staged = self.context, self.outcome.files
+        types = judged_columns(self.inputs.columns, self.inputs.model)["predictions"]
+        in_files = {name: type_ for name, type_ in types.items() if name != contracts.SLICE}
+        # Files that were published before may lack columns; where few rows are scored, none stays.
+        beside = self.rows.published_beside()
+
+        def table(columns: Sequence[str] | None) -> pa.Table:
+            read = (
+                list(in_files) if columns is None else [one for one in columns if one in in_files]
+            )
+            rows = read_staged(context.predictions, staged, read)
+            wants_slice = columns is None or contracts.SLICE in columns
+            return with_slice(rows, self.report.slice) if wants_slice else rows
 
         def frame() -> DataFrame:
             from pyspark.sql.functions import lit
 
-            staged = [file.path for file in self.outcome.files]
-            files = [*self.rows.published_beside(), *staged]
-            rows = files_frame(self.spark, self.context.predictions, files)
+            files = [*beside, *(file.path for file in staged)]
+            known = None if beside else in_files
+            rows = files_frame(self.spark, context.predictions, files, known)
             return rows.withColumn(contracts.SLICE, lit(self.report.slice))
 
-        if failures := self.judge.failures("predictions", table, frame):
+        read = None if beside else table
+        rows = RowsToJudge(types, sum(file.rows for file in staged), len(staged), read, frame)
+        if failures := self.judge.failures("predictions", rows):
             self.rows.refuse(self.outcome)
             raise ChecksFailed(
                 [f"predictions check of slice {self.report.slice}: {each}" for each in failures]

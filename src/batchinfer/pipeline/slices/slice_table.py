@@ -4,6 +4,8 @@ gives as a Spark frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from batchinfer.contracts import SLICE
@@ -13,8 +15,9 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 
 
-def slice_table(data: SliceData) -> pa.Table:
-    """The rows of a slice with all columns of the table, the slice among them; all in memory.
+def slice_table(data: SliceData, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of a slice with these columns of the table, or with all, the slice among them; all
+    in memory.
 
     Runs on: driver.
 
@@ -22,9 +25,11 @@ def slice_table(data: SliceData) -> pa.Table:
         InputError: a file that is missing, damaged, or lacks a column.
     """
     names = list(data.fields or arrow_schema(open_table(data.table, data.version)).names)
-    batches = [rows for split in splits_of(data, 1) for rows in read_rows(split, names)]
+    read = [name for name in names if columns is None or name in columns]
+    batches = [rows for split in splits_of(data, 1) for rows in read_rows(split, read)]
     rows = pa.Table.from_batches(batches)
-    return rows if SLICE in names else with_slice(rows, data.slice)
+    is_there = SLICE in names or (columns is not None and SLICE not in columns)
+    return rows if is_there else with_slice(rows, data.slice)
 
 
 def with_slice(rows: pa.Table, slice_: str) -> pa.Table:
