@@ -37,14 +37,19 @@ PEER_TIMEOUT_S = 1800
 _DISTINCT = 32
 
 
-def _score_files(kind: str, files: list[str], target: str, ahead: bool = False) -> None:
-    """A bare loop: read, encode, forward, write; `ahead`: the next batch is read and encoded by a
-    thread meanwhile.
+def _score_files(
+    kind: str, files: list[str], target: str, ahead: bool = False, whole: bool = True
+) -> None:
+    """A bare loop: read, encode, forward, write.
+
+    Args:
+        ahead: the next batch is read and encoded by a thread meanwhile.
+        whole: row groups are read whole beforehand (`pre_buffer`).
     """
     model, rows = _model(kind), KINDS[kind].batch_rows
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for file in files:
-            batches = pq.ParquetFile(file, pre_buffer=False).iter_batches(
+            batches = pq.ParquetFile(file, pre_buffer=whole).iter_batches(
                 batch_size=rows, use_threads=False
             )
             encoded = ((batch.column("key"), model.encode(batch)) for batch in batches)
@@ -81,7 +86,7 @@ def _processes() -> ProcessPoolExecutor:
     return _PROCESSES[0]
 
 
-def bare_loop(workload: Workload, _: SparkSession, ahead: bool = False) -> None:
+def bare_loop(workload: Workload, _: SparkSession, ahead: bool = False, whole: bool = True) -> None:
     """Two processes of PyArrow and PyTorch, a file each, at the batch size that suits the caches.
 
     The processes stay from run to run with PyTorch imported, as Spark's Python workers do.
@@ -94,6 +99,7 @@ def bare_loop(workload: Workload, _: SparkSession, ahead: bool = False) -> None:
             [str(file)],
             str(workload.output / f"{place}.parquet"),
             ahead,
+            whole,
         )
         for place, file in enumerate(workload.files)
     ]
@@ -220,7 +226,8 @@ def peer(name: str) -> Callable[[Workload, Any], float]:
             str(workload.folder),
             str(workload.rows),
         ]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        root = Path(__file__).parents[1]
+        environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
         done = subprocess.run(
             command,
             env=environment,
@@ -326,6 +333,7 @@ CONTENDERS: dict[str, Callable[[Workload, Any], float | None]] = {
     CEILING: forward_alone,
     "bare loop": bare_loop,
     LIBRARY: lambda workload, _: library_alone(workload.files, workload.output, SCHEMA),
+    "bare loop, reading in pieces": partial(bare_loop, whole=False),
     "bare loop, encoding ahead": partial(bare_loop, ahead=True),
     "engine, direct road": engine_direct,
     "mapInPandas": map_in_pandas,
