@@ -146,7 +146,7 @@ def main() -> int:
         done = killed(run, arguments.share, tasks)
         report = run.done(*_SCORE, "--force")
         _check(report["rows_resumed"] > 0 and run.publishes(before), report)
-        resumed = without_session(report)
+        resumed, stages = without_session(report), report["stage_seconds"]
         print(
             f"after a kill when {done:.0%} of the tasks were done: {resumed:.2f} s, "
             f"{resumed / whole:.2f} of a whole run; {report['rows_resumed']:,} rows taken over",
@@ -173,6 +173,7 @@ def main() -> int:
         "killed_at": round(done, 3),
         "resumed_s": round(resumed, 2),
         "resumed_of_whole": round(resumed / whole, 3),
+        "resumed_stages": stages,
         "one_file_s": round(one_file, 2),
         "one_file_of_whole": round(one_file / whole, 3),
         "commit": commit(),

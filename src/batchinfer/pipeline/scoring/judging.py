@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from batchinfer.contracts import CheckReport
 
 # Of so many numbers pandas says in this process what Spark's first jobs of a session take seconds
-# for; of ten times as many, both take as long. A text is as slow as so many numbers.
-_MOST_NUMBERS = 4_000_000
+# for, with 50 bytes of memory for each. A driver on a cluster may have little; where executors run
+# on this machine, it has more, until a warm Spark is as fast. A text is as slow as so many numbers.
+_MOST_NUMBERS, _MOST_NUMBERS_LOCAL = 4_000_000, 12_000_000
 _TEXT = 8
 # This process reads files one after another.
 _MOST_FILES = 64
@@ -57,6 +58,7 @@ class Judge:
 
     Args:
         beside: judges rows that are few; None: this process does, or Spark.
+        local: executors run on this machine.
 
     Attributes:
         results: of all expectations so far, each with the suite that it is of.
@@ -70,9 +72,11 @@ class Judge:
         report: RunReport,
         sensitive: SensitiveColumns,
         beside: JudgingProcess | None = None,
+        local: bool = False,
     ) -> None:
         self.suites, self.report, self._sensitive = suites, report, sensitive
         self._beside = beside
+        self._most_numbers = _MOST_NUMBERS_LOCAL if local else _MOST_NUMBERS
         self.results: list[dict[str, Any]] = []
 
     @property
@@ -117,7 +121,9 @@ class Judge:
 
         suite, started = self.suites[kind], time.monotonic()
         columns = columns_judged(suite, list(rows.types))
-        soon = self._beside is not None or _are_soon_judged(suite, rows, columns)
+        soon = self._beside is not None or _are_soon_judged(
+            suite, rows, columns, self._most_numbers
+        )
         if rows.table is None or not soon:
             return None
         table = rows.table(columns if len(columns) < len(rows.types) else None)
@@ -149,7 +155,9 @@ class Judge:
             return f"the process that judges with pandas gave no verdict: {error}"
 
 
-def _are_soon_judged(suite: Suite, rows: RowsToJudge, columns: Sequence[str]) -> bool:
+def _are_soon_judged(
+    suite: Suite, rows: RowsToJudge, columns: Sequence[str], most_numbers: int
+) -> bool:
     """Whether pandas may judge the rows, as far as types tell, and soon does."""
     import pyarrow as pa
 
@@ -158,7 +166,7 @@ def _are_soon_judged(suite: Suite, rows: RowsToJudge, columns: Sequence[str]) ->
     types = [rows.types[name] for name in columns]
     texts = sum(not (pa.types.is_primitive(one) and not pa.types.is_date(one)) for one in types)
     values = rows.rows * (len(types) + (_TEXT - 1) * texts)
-    few = values <= _MOST_NUMBERS and rows.files <= _MOST_FILES
+    few = values <= most_numbers and rows.files <= _MOST_FILES
     return few and not why_spark(suite, kinds_of_types(rows.types))
 
 

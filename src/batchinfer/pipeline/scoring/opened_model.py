@@ -23,7 +23,7 @@ from batchinfer.pipeline.scoring.devices import (
     runner_on,
 )
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
-from batchinfer.pipeline.scoring.task_result import CompiledPrograms
+from batchinfer.pipeline.scoring.task_result import CompiledPrograms, Rates
 from batchinfer.spark.sending import bundle_folder
 
 if TYPE_CHECKING:
@@ -116,10 +116,10 @@ class OpenedModel:
             threads=self.threads,
         )
         self.compiled = handler if self.is_compiled else None
-        known = dict(plan.known_rates.of(self.device))
+        known = self._told_rates
         largest = LARGEST_ROWS if device == "cpu" else LARGEST_ROWS_GPU
         size = size_once(
-            f"{model}:{plan.batch_rows}:{self.threads}",
+            f"{model}:{plan.batch_rows}:{self.threads}:{self.known is not None}",
             lambda: new_size(plan.batch_rows, known, largest),
         )
         return BatchScorer(runner_on(device, handler, plan.timeout_s), batch_rows=size, **options)
@@ -150,6 +150,19 @@ class OpenedModel:
             device_key(self.device),
             plan.precision,
         )
+
+    def rates(self) -> Rates:
+        """Rows per second by batch size, as this task measured them. Where rows are known, batches
+        are what is left of a window: they say nothing of whole ones, so what was told is handed on.
+        """
+        if self.child is not None:
+            return Rates()
+        curve = self.scorer.size.curve if self.known is None else self._told_rates
+        return Rates({self.device: curve})
+
+    @property
+    def _told_rates(self) -> dict[int, float]:
+        return dict(self.plan.known_rates.of(self.device))
 
     def told_of_compiling(self) -> CompiledPrograms:
         """What was compiled in this task, and what went wrong."""

@@ -29,7 +29,7 @@ from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, judged_c
 from batchinfer.pipeline.scoring.roads import RoadOutcome, run_road
 from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.report.terminal import step
-from batchinfer.spark.capacity import model_workers
+from batchinfer.spark.capacity import is_one_process, master_of, model_workers
 from batchinfer.spark.frames import files_frame
 from batchinfer.spark.jvm import is_running, needing_session
 from batchinfer.spark.session import import_spark
@@ -102,7 +102,8 @@ class Publication:
         self._open_session = open_session
         self.outcome = RunOutcome()
         judging = beside.judging if beside is not None else None
-        self.judge = Judge(inputs.suites, inputs.report, self.context.sensitive, judging)
+        local = is_one_process(master_of(self.context.environment.spark))
+        self.judge = Judge(inputs.suites, inputs.report, self.context.sensitive, judging, local)
         self.prepared: DataFrame | None = None
         self.histogram: dict[str, Any] | None = None
 

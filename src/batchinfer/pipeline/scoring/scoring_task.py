@@ -20,7 +20,7 @@ from batchinfer.pipeline.reuse.finished_tasks import leave_finished
 from batchinfer.pipeline.reuse.task_origins import TaskOrigin
 from batchinfer.pipeline.scoring.opened_model import OpenedModel
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
-from batchinfer.pipeline.scoring.task_result import DeviceSeconds, Rates, TaskResult
+from batchinfer.pipeline.scoring.task_result import DeviceSeconds, TaskResult
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
 from batchinfer.prepare import RAW, REMOVED
 from batchinfer.spark.progress import TaskProgress
@@ -374,7 +374,7 @@ class ScoringTask:
             task_s=self._elapsed(),
             use=self._use(),
             counts={**self.scorer.counts, "children": child.starts if child else 0},
-            rates=Rates({} if child else {self.model.device: self.scorer.size.curve}),
+            rates=self.model.rates(),
             gpu=self.model.gpu,
             worker_bytes=child.peak_bytes if child else peak_bytes(),
             rows_carried=self.carried,

@@ -102,6 +102,18 @@ def test_more_rows_or_files_or_other_types_are_judged_by_spark(
     assert asked.read == []
 
 
+def test_where_executors_run_on_this_machine_more_numbers_are_judged_here(suite: Any) -> None:
+    for rows, here in ((12_000_000, True), (12_000_001, False)):
+        report = RunReport("p", "s", "r", "published")
+        judged = Judge({"predictions": suite(SCORES)}, report, NONE_SENSITIVE, local=True)
+        asked = Rows(table([0.5]), rows).asked
+        if here:
+            assert judged.failures("predictions", asked) == []
+        else:
+            with pytest.raises(SparkAsked):
+                judged.failures("predictions", asked)
+
+
 def test_values_that_only_spark_may_judge_are_found_when_they_are_read(suite: Any) -> None:
     most = "- expect_column_mean_to_be_between: {column: score, min_value: 0}\n"
     largest = "- expect_column_max_to_be_between: {column: id, max_value: 9}\n"

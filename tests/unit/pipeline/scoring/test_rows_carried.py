@@ -9,6 +9,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from spark.projects import DAY, SmallProject, csv_of
@@ -26,7 +28,9 @@ from batchinfer.pipeline.reuse.known_index import (
     build_bucket,
 )
 from batchinfer.pipeline.reuse.reuse_choice import AnsweredSlice
+from batchinfer.pipeline.scoring.opened_model import OpenedModel
 from batchinfer.pipeline.scoring.published import read_published
+from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.spark.tasks import Work, run_tasks
 
 HOLDS = """
@@ -162,3 +166,18 @@ def test_values_of_sensitive_columns_are_in_no_message_of_rows_that_fail(
     assert (run.rows_carried, run.rows_quarantined) == (40, 1)
     [record] = [row for row in ready.table("quarantine").to_pylist() if row["stage"] == "score"]
     assert "987654321" not in record["message"]
+
+
+def test_batches_of_what_is_left_of_a_window_say_nothing_of_batch_sizes() -> None:
+    """What earlier runs measured is handed on; a run of all rows would go on from it."""
+    opened = OpenedModel.__new__(OpenedModel)
+    opened.device, opened.child, opened.known = "cpu, 1 thread", None, None
+    told = Rates({opened.device: {16_384: 400_000.0}})
+    opened.plan = cast("Any", SimpleNamespace(known_rates=told))
+    measured = SimpleNamespace(curve={256: 900_000.0})
+    opened.scorer = cast("Any", SimpleNamespace(size=measured))
+    assert opened.rates() == Rates({opened.device: measured.curve})
+    opened.known = cast("Any", "some rows")
+    assert opened.rates() == told
+    opened.child = cast("Any", "a process")
+    assert opened.rates() == Rates()
