@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from batchinfer.contracts import DataFile
 from batchinfer.inference.split_reading import Split
+from batchinfer.models.precision import Precision
 from benchmarks.trees import library_alone, save_for_mlflow
 from benchmarks.workloads import KINDS, Workload
 
@@ -123,22 +124,32 @@ def warm_workers(spark: SparkSession) -> None:
 
 @dataclass(frozen=True)
 class EngineTask:
-    """A split that the engine scores, of which kind, and where its rows go."""
+    """A split that the engine scores, of which kind, where its rows go, and in what it computes."""
 
     split: Split
     kind: str
     output: str
+    precision: Precision = "float32"
 
 
-def _handler(kind: str) -> Any:
+def _handler(kind: str, precision: Precision = "float32") -> Any:
     """The model as executors have it: that of a table by the product's own handler, in tiles."""
+    import copy
+
     from batchinfer.models.device_layout import in_tiles
     from batchinfer.models.handler import RawOutput
+    from batchinfer.models.precision import Lowered, lower
 
     model = KINDS[kind].model()
+    exact = copy.deepcopy(model.module)
+    if precision != "float32":
+        lower(model.module, precision)
     if kind != "tabular":
         return model
-    return in_tiles(RawOutput(model.module, columns=model.names))
+    handler = RawOutput(model.module, columns=model.names)
+    if precision != "float32":
+        handler = Lowered(handler, RawOutput(exact, columns=model.names), precision)
+    return in_tiles(handler)
 
 
 def _engine_split(task: EngineTask) -> Iterator[dict[str, Any]]:
@@ -148,9 +159,9 @@ def _engine_split(task: EngineTask) -> Iterator[dict[str, Any]]:
     from batchinfer.inference.workers import load_once, size_once
     from batchinfer.lake.staging import StagedWriter
 
-    kind = task.kind
-    handler = load_once(f"benchmark {kind}", partial(_handler, kind), threads=1)
-    scorer = BatchScorer(handler, size_once(f"benchmark {kind}", partial(new_size, "auto")))
+    kind, name = task.kind, f"benchmark {task.kind} {task.precision}"
+    handler = load_once(name, partial(_handler, kind, task.precision), threads=1)
+    scorer = BatchScorer(handler, size_once(name, partial(new_size, "auto")))
     with StagedWriter(task.output, SCHEMA, (), (), distinct=SCHEMA.names) as writer:
         names = ["key", *KINDS[kind].model.names]
         for scored in scorer.score(read_split(task.split, names)):
@@ -159,7 +170,9 @@ def _engine_split(task: EngineTask) -> Iterator[dict[str, Any]]:
         yield {"files": len(writer.close()), **scorer.counts}
 
 
-def engine_direct(workload: Workload, spark: SparkSession) -> None:
+def engine_direct(
+    workload: Workload, spark: SparkSession, precision: Precision = "float32"
+) -> None:
     """The engine's direct road: workers read their own row groups inside a Spark job."""
     from batchinfer.inference.splits import plan_splits
     from batchinfer.spark.tasks import Work, run_tasks
@@ -170,7 +183,8 @@ def engine_direct(workload: Workload, spark: SparkSession) -> None:
         for file in workload.files
     ]
     output = str(workload.output)
-    tasks = [EngineTask(split, workload.kind, output) for split in plan_splits(files, 2)]
+    splits = plan_splits(files, 2)
+    tasks = [EngineTask(split, workload.kind, output, precision) for split in splits]
     work = Work(_engine_split, EngineTask, dict[str, int])
     run_tasks(spark, work, tasks, f"engine, {workload.kind}")
 

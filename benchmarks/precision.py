@@ -1,0 +1,97 @@
+"""The engine in bf16 against the engine in float32, on a CPU: rows per second, and how far the
+predictions are apart.
+
+    python -m benchmarks.precision [tabular | text | image] --rows 10000000 --repeats 3
+
+Both read the same Parquet files in Spark's workers and write key and prediction, in turn, after a
+run of each that is not counted. A CPU without units for bf16 computes it more slowly than float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmarks.contenders import check_output, clear, engine_direct, warm_workers
+from benchmarks.revision import commit
+from benchmarks.workloads import KINDS, Workload, make_workload
+
+if TYPE_CHECKING:
+    from batchinfer.models.precision import Precision
+
+_PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
+_KINDS = ("tabular", "text", "image")
+
+
+def main() -> int:
+    """Prints a line and a JSON line for each workload."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("workload", nargs="?", default="tabular", choices=_KINDS)
+    options.add_argument("--rows", type=int)
+    options.add_argument("--repeats", type=int, default=3)
+    given = options.parse_args()
+    kind = given.workload
+
+    from batchinfer.config.loader import load_state
+    from batchinfer.spark.session import open_session
+
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    spark = open_session(load_state("local")[0].spark, "benchmark")
+    seconds: dict[str, list[float]] = {precision: [] for precision in _PRECISIONS}
+    predictions: dict[str, np.ndarray] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        workload = make_workload(Path(folder), given.rows or KINDS[kind].rows, kind)
+        for repeat in range(given.repeats + 1):
+            for precision in _PRECISIONS:
+                clear(workload)
+                warm_workers(spark)
+                started = time.perf_counter()
+                engine_direct(workload, spark, precision)
+                taken = time.perf_counter() - started
+                if precision == "float32":
+                    check_output(workload)
+                if repeat:
+                    seconds[precision].append(taken)
+                predictions[precision] = _predictions(workload)
+    spark.stop()
+    medians = {precision: statistics.median(taken) for precision, taken in seconds.items()}
+    exact, lowered = predictions["float32"], predictions["bf16"]
+    apart = float(np.abs(exact - lowered).max())
+    print(
+        f"{workload.rows:,} {workload.sort.said}: float32 {medians['float32']:.2f} s, bf16 "
+        f"{medians['bf16']:.2f} s, {medians['float32'] / medians['bf16']:.2f} times as fast; the "
+        f"largest difference is {apart:.5f}, the largest prediction {np.abs(exact).max():.3f}",
+        file=sys.stderr,
+    )
+    told = {
+        "benchmark": f"precision, {kind}",
+        "rows": workload.rows,
+        "all_s": seconds,
+        "ratio": medians["float32"] / medians["bf16"],
+        "largest_difference": apart,
+        "commit": commit(),
+        "cores": os.cpu_count(),
+    }
+    print(json.dumps(told))
+    return 0
+
+
+def _predictions(workload: Workload) -> np.ndarray:
+    """In the order of their keys."""
+    return pq.read_table(workload.output).sort_by("key")["prediction"].to_numpy()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
