@@ -142,6 +142,8 @@ class Model(Strict):
         missing: a number that stands for a missing one in the rows, as `missing` of XGBoost's
             wrappers says, which their files do not keep. It is asked when a model is registered.
         precision: what the model computes in; its inputs and predictions are as ever.
+        quantize: what its linear layers multiply in, on a CPU, in place of the precision; each row
+            by a scale of its own.
         compile: the module goes through `torch.compile`.
         variants: more models beside the champion; not built yet, and refused.
     """
@@ -157,8 +159,16 @@ class Model(Strict):
     unseen: Unseen = "own"
     missing: Number | None = None
     precision: Literal["float32", "bf16", "fp16"] = "float32"
+    quantize: Literal["none", "int8"] = "none"
     compile: Flag = False
     variants: tuple[Variant, ...] = ()
+
+    @property
+    def computes_in(self) -> Literal["float32", "bf16", "fp16", "int8"]:
+        """What decides a prediction, of `precision` and `quantize`: one of them is as it is by
+        default.
+        """
+        return self.precision if self.quantize == "none" else self.quantize
 
     @property
     def named(self) -> NamedModel:

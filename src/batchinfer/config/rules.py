@@ -269,6 +269,14 @@ def _check_precision(model: dict[Any, Any]) -> Iterator[Problem]:
         yield Problem(
             ("model", "precision"), "got fp16 beside device: cpu; allowed there: float32, bf16"
         )
+    if model.get("quantize") != "int8":
+        return
+    beside = {"precision": ("float32",), "device": ("auto", "cpu"), "compile": (False,)}
+    for word, allowed in beside.items():
+        if (got := model.get(word, allowed[0])) not in allowed:
+            told = ", ".join(map(shown, allowed))
+            message = f"got int8 beside {word}: {shown(got)}; allowed there: {told}"
+            yield Problem(("model", "quantize"), message)
 
 
 def _check_train_source(document: dict[Any, Any]) -> Iterator[Problem]:

@@ -34,7 +34,7 @@ _SLICE = "slice:"
 _ROWS = "rows:"
 _PRECISION = "precision:"
 # What a model may compute in; the ledger knows them by their place, so new ones come last.
-_PRECISIONS = ("float32", "bf16", "fp16")
+_PRECISIONS = ("float32", "bf16", "fp16", "int8")
 _RUN = "run:"
 _BEFORE = "before:"
 _PUBLISH = "publish:"

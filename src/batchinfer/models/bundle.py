@@ -113,9 +113,10 @@ def _lowered(handler: Handler, exact: Handler, precision: Precision) -> Handler:
     from batchinfer.models.precision import Lowered, lower
 
     if handler.module is None:
+        word, allowed = manifests.setting_of(precision)
         raise ModelError(
-            f"model.precision: got {precision}; the handler keeps no module as its own; allowed: "
-            "float32"
+            f"model.{word}: got {precision}; the handler keeps no module as its own; allowed: "
+            f"{allowed}"
         )
     lower(handler.module, precision)
     return Lowered(handler, exact, precision)

@@ -264,6 +264,11 @@ def check_trust(manifest: Mapping[str, Any], trust: str) -> None:
         )
 
 
+def setting_of(precision: str) -> tuple[str, str]:
+    """The word below `model` that asks for what a model computes in, and its value for float32."""
+    return ("quantize", "none") if precision == "int8" else ("precision", "float32")
+
+
 def check_precision(manifest: Mapping[str, Any], precision: str) -> None:
     """Refuses to lower what cannot be: only a module that is built from its class and weights has
     types that may be changed.
@@ -274,10 +279,10 @@ def check_precision(manifest: Mapping[str, Any], precision: str) -> None:
         ModelError: a model of another format, or a handler without a module.
     """
     if precision != "float32" and not manifest["module"]:
+        word, allowed = setting_of(precision)
         raise ModelError(
-            f"model.precision: got {precision}; the bundle holds {_other_than_a_module(manifest)}, "
-            "whose types are fixed; "
-            "allowed: float32",
+            f"model.{word}: got {precision}; the bundle holds {_other_than_a_module(manifest)}, "
+            f"whose types are fixed; allowed: {allowed}",
             _OF_WEIGHTS,
         )
 

@@ -15,11 +15,12 @@ import torch
 
 from batchinfer.errors import ModelError
 from batchinfer.models.handler import Around, Handler
+from batchinfer.models.manifest import setting_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Precision = Literal["float32", "bf16", "fp16"]
+Precision = Literal["float32", "bf16", "fp16", "int8"]
 
 # Rows that are computed in both ways, the first that come.
 SAMPLE_ROWS = 256
@@ -30,6 +31,17 @@ _STEPS = 8
 # The largest difference that is allowed, as a share of the largest output of the sample, or of 1
 # where that is less.
 TOLERANCES = {name: _STEPS * torch.finfo(type_).eps for name, type_ in _TYPES.items()}
+# The largest whole number of an int8 that has an opposite.
+_LARGEST = 127
+TOLERANCES["int8"] = _STEPS / _LARGEST
+# In place of a largest value of 0.
+_TINY = torch.finfo(torch.float32).tiny * _LARGEST
+# Modules of PyTorch that take the weights of the layers inside them, and do not call these.
+_READ_WEIGHTS = (
+    torch.nn.MultiheadAttention,
+    torch.nn.TransformerEncoderLayer,
+    torch.nn.TransformerDecoderLayer,
+)
 
 
 def lower(module: torch.nn.Module, precision: Precision) -> None:
@@ -40,8 +52,20 @@ def lower(module: torch.nn.Module, precision: Precision) -> None:
     PyTorch accumulates in float32 all the same. The hooks stay with the module, so that a handler's
     own `forward` can call it as before.
 
+    With int8, linear layers multiply whole numbers instead, and everything else stays as it is.
+
     Runs on: executor.
+
+    Raises:
+        ModelError: int8, and no layer that can multiply whole numbers.
     """
+    if precision == "int8":
+        if not _quantize(module):
+            raise ModelError(
+                "model.quantize: got int8; the module has no torch.nn.Linear that it calls "
+                "itself; allowed: none"
+            )
+        return
     type_ = _TYPES[precision]
     module.to(type_)
     module.register_forward_pre_hook(
@@ -63,6 +87,71 @@ def _cast(value: Any, type_: torch.dtype) -> Any:
     if type(value) in (tuple, list):
         return type(value)(_cast(one, type_) for one in value)
     return value
+
+
+def _quantize(module: torch.nn.Module) -> int:
+    """Replaces the linear layers inside of a module; how many these were."""
+    replaced = 0
+    for name, part in module.named_children():
+        if isinstance(part, torch.nn.Linear) and _is_plain(part):
+            setattr(module, name, Int8Linear(part))
+            replaced += 1
+        elif not isinstance(part, _READ_WEIGHTS):
+            replaced += _quantize(part)
+    return replaced
+
+
+def _is_plain(layer: torch.nn.Linear) -> bool:
+    """Whether a linear layer is one of float32 that nothing watches or changes, whose sums fit into
+    32 bits.
+    """
+    if type(layer) is not torch.nn.Linear or layer.weight.dtype != torch.float32:
+        return False
+    watched = layer._forward_pre_hooks or layer._forward_hooks
+    return not watched and layer.in_features * _LARGEST**2 < 2**31
+
+
+class Int8Linear(torch.nn.Module):
+    """A linear layer that multiplies int8: its weights with a scale for each output, what goes in
+    with one for each row.
+
+    A row's scale is its own, so what it gives depends on no other row, and the sums are of whole
+    numbers, so neither on the batch. A row with NaN or infinity gives no finite value.
+
+    Source: vector-wise quantization of Dettmers et al. 2022, "LLM.int8(): 8-bit Matrix
+    Multiplication for Transformers at Scale", https://arxiv.org/abs/2208.07339
+
+    Runs on: executor, CPU.
+    """
+
+    whole: torch.Tensor
+    scales: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, layer: torch.nn.Linear) -> None:
+        super().__init__()
+        weight = layer.weight.detach().float()
+        scales = weight.abs().amax(1).clamp_min(_TINY) / _LARGEST
+        self.register_buffer("whole", (weight / scales[:, None]).round().to(torch.int8).t())
+        self.register_buffer("scales", scales)
+        bias: Any = layer.bias  # may be None, which its type does not say
+        zeros = torch.zeros(len(scales))
+        self.register_buffer("bias", zeros if bias is None else bias.detach().clone())
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """(outputs, inputs) float32, for code that reads it."""
+        return self.whole.t() * self.scales[:, None]
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(…, inputs) real to (…, outputs) float32."""
+        rows = features.reshape(-1, features.shape[-1]).float()
+        largest = torch.linalg.vector_norm(rows, torch.inf, 1, keepdim=True)
+        scales = largest.clamp_min(_TINY) / _LARGEST
+        whole = (rows / scales).round_().to(torch.int8)
+        sums = torch._int_mm(whole, self.whole).float().mul_(scales)
+        found = torch.addcmul(self.bias, sums, self.scales)
+        return found.reshape(*features.shape[:-1], found.shape[-1])
 
 
 # fmt: off
@@ -103,7 +192,8 @@ class Lowered(Around):
         got, expected = self.inner.forward(ours), exact.forward(theirs)
         problem = difference(got, expected, TOLERANCES[self._precision])
         if problem:
-            raise ModelError(f"model.precision: got {self._precision}; {problem}", "model: {precision: float32}")
+            word, allowed = setting_of(self._precision)
+            raise ModelError(f"model.{word}: got {self._precision}; {problem}", f"model: {{{word}: {allowed}}}")
         self._compared += rows
         if self._compared >= SAMPLE_ROWS:
             self._exact = self._sample = None

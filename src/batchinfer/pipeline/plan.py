@@ -209,7 +209,7 @@ def _model_facts(columns: TableColumns, model: ResolvedModel) -> dict[str, Any]:
         "bundle_digest": model.ref.digest,
         "bundle_bytes": size,
         "device": columns.context.pipeline.model.device,
-        "precision": columns.context.pipeline.model.precision,
+        "precision": columns.context.pipeline.model.computes_in,
         "columns_read": list(columns_to_read(columns, model.inputs)),
         "outputs": model.outputs,
     }

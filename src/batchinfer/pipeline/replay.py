@@ -180,13 +180,13 @@ def _check_complete(inputs: ResolvedInputs, published: Published, quarantined: i
 def _check_same(context: Context, inputs: ResolvedInputs, published: Published) -> None:
     """Whether the rows in quarantine are those that a run would score now."""
     slice_ = inputs.data.slice
-    precision = context.pipeline.model.precision
+    precision = context.pipeline.model.computes_in
     without = (
         "an earlier build published it without a row, so nothing tells which data its "
         "quarantine is of"
     )
     other_rows = "the steps of prepare that remove rows, or sink.carry, changed after it was scored"
-    other_precision = f"it was scored in another model.precision than {precision}"
+    other_precision = f"it was scored in another model.precision or model.quantize than {precision}"
     reasons = {
         without: published.made_of is None,
         "its data changed after it was scored": published.is_of_other_data(inputs.data),

@@ -19,7 +19,7 @@ from batchinfer.models.device_layout import Tiled
 from batchinfer.models.formats.artifact import ForeignModule
 from batchinfer.models.handler import Around, Handler, Postprocessed
 from batchinfer.models.mlp import Mlp
-from batchinfer.models.precision import Lowered
+from batchinfer.models.precision import Int8Linear, Lowered
 from batchinfer.models.source_code import code_digests, source_digest
 
 # A class of a project's own may extend any of these, and then its bundles hold their digests.
@@ -91,7 +91,7 @@ DIGESTS = {
     for name, digest in classes.items()
 }
 # Put around a handler when it is loaded; what is registered is the handler inside.
-NEVER_REGISTERED = {Postprocessed, Around, Lowered, Compiled, Deriving, Tiled}
+NEVER_REGISTERED = {Postprocessed, Around, Lowered, Int8Linear, Compiled, Deriving, Tiled}
 
 
 def path_of(class_: type) -> str:

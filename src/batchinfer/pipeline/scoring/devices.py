@@ -33,7 +33,8 @@ def load_folder(
     Runs on: executor, or a child of its worker.
 
     Raises:
-        ModelError: the bundle is not what it was, or cannot be loaded; fp16 where there is no GPU.
+        ModelError: the bundle is not what it was, or cannot be loaded; fp16 where there is
+            no GPU, int8 where there is one.
     """
     from batchinfer.models.bundle import read_bundle
     from batchinfer.models.device_layout import in_tiles
@@ -45,6 +46,11 @@ def load_folder(
         raise ModelError(
             "model.precision: got fp16, but this executor has no usable GPU; allowed there: "
             "float32, bf16"
+        )
+    if precision == "int8" and chosen != "cpu":
+        raise ModelError(
+            f"model.quantize: got int8, but this executor computes on {chosen}; allowed there: "
+            "none; or device: cpu"
         )
     _turn_to(chosen)
     handler = read_bundle(folder, chosen, digest, trust, precision).handler

@@ -158,7 +158,7 @@ def loading(inputs: ResolvedInputs) -> Generator[Beside | None]:
         yield None
         return
     settings = pipeline.model
-    how = (settings.device, settings.trust, settings.precision)
+    how = (settings.device, settings.trust, settings.computes_in)
     loader = partial(_load, str(context.root), str(model.folder), model.ref.digest, *how)
     # As many threads as a worker would have: a prediction does not depend on how many rows came
     # with it.

@@ -151,7 +151,7 @@ def read_published(
     known, now, precision = (
         read_transactions(table),
         rows_number(context.pipeline),
-        context.pipeline.model.precision,
+        context.pipeline.model.computes_in,
     )
     quarantined = read_transactions(context.quarantine) if exists(context.quarantine) else {}
     owners = owners_of(known)

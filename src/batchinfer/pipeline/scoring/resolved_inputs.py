@@ -79,7 +79,7 @@ def resolve_model(columns: TableColumns) -> ResolvedModel:
     folder = context.registry.fetch(ref, context.bundle_cache)
     manifest = verify_bundle(folder, ref.digest, context.asked)
     check_trust(manifest, context.pipeline.model.trust)
-    check_precision(manifest, context.pipeline.model.precision)
+    check_precision(manifest, context.pipeline.model.computes_in)
     check_compile(manifest, context.pipeline.model.compile)
     signature = read_signature(folder)
     problems = check_signature(signature, columns.prepared)
@@ -302,7 +302,7 @@ def resolve_inputs(context: Context, slice_: str) -> ResolvedInputs:
     check_suite_columns(columns, suites, model)
     # A road that is asked for and impossible is an error on a published slice too.
     road = choose_slice_road(columns, data)
-    report.precision = context.pipeline.model.precision
+    report.precision = context.pipeline.model.computes_in
     report.model_name, report.model_version = model.ref.name, model.ref.version
     report.bundle_digest = model.ref.digest
     report.warnings += model.warnings

@@ -265,7 +265,7 @@ def _model_plan(inputs: ResolvedInputs, archive: str, rates: Rates) -> ModelPlan
         # time for nothing.
         max_failures=max(1000, int(allowed * inputs.data.rows) + 1),
         trust=settings.trust,
-        precision=settings.precision,
+        precision=settings.computes_in,
         known_rates=rates if settings.batch.rows == "auto" else Rates(),
         deduplicate=settings.deduplicate != "never",
     )

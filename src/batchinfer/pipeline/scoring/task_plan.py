@@ -60,7 +60,7 @@ class ModelPlan:
     timeout_s: float
     max_failures: int
     trust: Literal["none", "pickle"] = "none"
-    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    precision: Literal["float32", "bf16", "fp16", "int8"] = "float32"
     compiled: str | None = None
     known_rates: Rates = field(default_factory=Rates)
     deduplicate: bool = True

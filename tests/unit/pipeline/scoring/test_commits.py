@@ -32,6 +32,8 @@ NEXT = "2026-11-22"
 
 def test_a_published_slice_is_recorded_with_its_rows(ready: SmallProject) -> None:
     ready.extract(NEXT)
+    whole = ready.score(DAY, "model.quantize=int8")
+    assert precision_of(read_transactions(whole.table), DAY) == "int8" == whole.precision
     first = ready.score(DAY, "model.precision=bf16")
     second = ready.score(NEXT)
     known = read_transactions(first.table)
@@ -40,7 +42,7 @@ def test_a_published_slice_is_recorded_with_its_rows(ready: SmallProject) -> Non
         assert known[f"publish:small:{report.slice}"] == report.version
         assert publisher_of(known, report.slice).run == run_number(report.run_id)
         assert precision_of(known, report.slice) == precision
-    assert (first.version, second.version) == (1, 2)
+    assert (first.version, second.version) == (2, 3)
     entry = DeltaTable(first.table).history(1)[0]
     assert {name: entry[name] for name in ("run_id", "command", "slice", "model_version")} == {
         "run_id": second.run_id, "command": "score", "slice": NEXT, "model_version": "1",

@@ -67,6 +67,7 @@ def test_a_slice_is_stale_once_anything_that_made_it_is_another(ready: SmallProj
     digest = context.registry.resolve(context.pipeline.model.uri).digest
     assert not found.is_stale(None, digest), "nor unknown data"
     assert is_stale(ready, "model.precision=bf16")
+    assert is_stale(ready, "model.quantize=int8")
     assert is_stale(ready, "prepare=[{filter: {rule: 'size > 1', name: large}}]")
     ready.write("in/b.csv", csv_of(range(40, 42)))
     ready.extract()
