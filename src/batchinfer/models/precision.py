@@ -34,6 +34,8 @@ TOLERANCES = {name: _STEPS * torch.finfo(type_).eps for name, type_ in _TYPES.it
 # The largest whole number of an int8 that has an opposite.
 _LARGEST = 127
 TOLERANCES["int8"] = _STEPS / _LARGEST
+# A layer of fewer is faster as it is.
+_LEAST_OUTPUTS = 64
 # In place of a largest value of 0.
 _TINY = torch.finfo(torch.float32).tiny * _LARGEST
 # Modules of PyTorch that take the weights of the layers inside them, and do not call these.
@@ -62,8 +64,8 @@ def lower(module: torch.nn.Module, precision: Precision) -> None:
     if precision == "int8":
         if not _quantize(module):
             raise ModelError(
-                "model.quantize: got int8; the module has no torch.nn.Linear that it calls "
-                "itself; allowed: none"
+                "model.quantize: got int8; the module has no torch.nn.Linear of "
+                f"{_LEAST_OUTPUTS} outputs that it calls itself; allowed: none"
             )
         return
     type_ = _TYPES[precision]
@@ -103,9 +105,11 @@ def _quantize(module: torch.nn.Module) -> int:
 
 def _is_plain(layer: torch.nn.Linear) -> bool:
     """Whether a linear layer is one of float32 that nothing watches or changes, whose sums fit into
-    32 bits.
+    32 bits, and that computes enough to make up for the scales.
     """
     if type(layer) is not torch.nn.Linear or layer.weight.dtype != torch.float32:
+        return False
+    if layer.out_features < _LEAST_OUTPUTS:
         return False
     watched = layer._forward_pre_hooks or layer._forward_hooks
     return not watched and layer.in_features * _LARGEST**2 < 2**31
@@ -146,10 +150,10 @@ class Int8Linear(torch.nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(…, inputs) real to (…, outputs) float32."""
         rows = features.reshape(-1, features.shape[-1]).float()
-        largest = torch.linalg.vector_norm(rows, torch.inf, 1, keepdim=True)
-        scales = largest.clamp_min(_TINY) / _LARGEST
-        whole = (rows / scales).round_().to(torch.int8)
-        sums = torch._int_mm(whole, self.whole).float().mul_(scales)
+        # PyTorch's norm takes fifteen times as long for the same numbers.
+        largest = rows.abs().amax(1, keepdim=True).clamp_min_(_TINY)
+        whole = (rows * (_LARGEST / largest)).round_().to(torch.int8)
+        sums = torch._int_mm(whole, self.whole).float().mul_(largest / _LARGEST)
         found = torch.addcmul(self.bias, sums, self.scales)
         return found.reshape(*features.shape[:-1], found.shape[-1])
 
