@@ -97,6 +97,15 @@ def test_a_bundle_computes_in_less_and_gives_nearly_the_same(bundle: Path, preci
     }
 
 
+def test_a_bundle_multiplies_whole_numbers_and_gives_nearly_the_same(bundle: Path) -> None:
+    rows = rows_of(1000)
+    exact = scores(read_bundle(bundle).handler, rows)
+    handler = read_bundle(bundle, precision="int8").handler
+    assert isinstance(handler, Lowered)
+    off = np.abs(exact - scores(handler, rows)).max()
+    assert 0 < off < TOLERANCES["int8"]
+
+
 def test_the_module_takes_the_lower_type_and_gives_float32() -> None:
     handler, low, exact = lowered()
     output = handler.forward(handler.encode(rows_of(5)))

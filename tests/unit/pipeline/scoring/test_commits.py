@@ -14,7 +14,7 @@ from batchinfer import contracts, predictions_table
 from batchinfer.contracts import BadRecord, StagedFile
 from batchinfer.errors import InputError
 from batchinfer.lake import delta
-from batchinfer.lake.ledger import precision_of, publisher_of, run_number
+from batchinfer.lake.ledger import precision_of, precision_transactions, publisher_of, run_number
 from batchinfer.lake.log import read_transactions
 from batchinfer.lake.quarantine import write_quarantine
 from batchinfer.pipeline.plan import Plan, plan_slice
@@ -30,10 +30,15 @@ from batchinfer.pipeline.slices.table_columns import TableColumns
 NEXT = "2026-11-22"
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16", "int8"])
+def test_what_a_slice_was_computed_in_is_told_by_its_commit(precision: str) -> None:
+    known = precision_transactions(DAY, precision)
+    assert precision_of(known, DAY) == precision
+    assert precision_of(known, NEXT) == "float32"
+
+
 def test_a_published_slice_is_recorded_with_its_rows(ready: SmallProject) -> None:
     ready.extract(NEXT)
-    whole = ready.score(DAY, "model.quantize=int8")
-    assert precision_of(read_transactions(whole.table), DAY) == "int8" == whole.precision
     first = ready.score(DAY, "model.precision=bf16")
     second = ready.score(NEXT)
     known = read_transactions(first.table)
@@ -42,7 +47,7 @@ def test_a_published_slice_is_recorded_with_its_rows(ready: SmallProject) -> Non
         assert known[f"publish:small:{report.slice}"] == report.version
         assert publisher_of(known, report.slice).run == run_number(report.run_id)
         assert precision_of(known, report.slice) == precision
-    assert (first.version, second.version) == (2, 3)
+    assert (first.version, second.version) == (1, 2)
     entry = DeltaTable(first.table).history(1)[0]
     assert {name: entry[name] for name in ("run_id", "command", "slice", "model_version")} == {
         "run_id": second.run_id, "command": "score", "slice": NEXT, "model_version": "1",
