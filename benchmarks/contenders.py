@@ -109,7 +109,6 @@ def bare_loop(workload: Workload, _: SparkSession, ahead: bool = False, whole: b
 
 
 def _import_torch(rows: Iterator[int]) -> Iterator[int]:
-
     import torch
 
     torch.set_num_threads(1)
@@ -210,12 +209,9 @@ def _forward_only(kind: str, file: str) -> float:
 
     passes(usual)
     best = min(stock, key=passes)
-    total = opened.metadata.num_rows
-    return (
-        passes(best, round(total / rows.num_rows))
-        * total
-        / (round(total / rows.num_rows) * rows.num_rows)
-    )
+    shares = opened.metadata.num_rows / rows.num_rows
+    times = round(shares)
+    return passes(best, times) * shares / times
 
 
 def forward_alone(workload: Workload, _: SparkSession) -> float:

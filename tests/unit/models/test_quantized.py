@@ -107,10 +107,10 @@ def test_a_module_without_such_layers_is_refused(module: torch.nn.Module) -> Non
 
 
 def test_what_is_too_far_off_ends_the_run_in_the_words_of_the_setting() -> None:
-    exact, whole = mlp(), mlp()
+    exact = mlp()
+    whole: Any = mlp()
     lower(whole, INT8)
-    last: Any = whole[2]  # type: ignore[index]
-    last.scales.mul_(3)
+    whole[2].scales.mul_(3)
     handler = Lowered(
         RawOutput(whole, params={"width": 3}), RawOutput(exact, params={"width": 3}), INT8
     )
