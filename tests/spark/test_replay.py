@@ -316,7 +316,8 @@ def test_what_cannot_be_replayed_says_why(small: SmallProject, whole: pa.Table) 
     with pytest.raises(errors.InputMissing, match="has never landed"):
         again(small, "2026-11-20")
     with pytest.raises(
-        errors.InputError, match=r"scored in another model\.precision than bf16"
+        errors.InputError,
+        match=r"scored in another model\.precision or model\.quantize than bf16",
     ) as raised:
         again(small, DAY, "model.precision=bf16")
     assert f"batchinfer score {small.named}" in str(raised.value.hint)
