@@ -345,16 +345,21 @@ def _reason(message: str) -> str:
 
 @contextlib.contextmanager
 def _alone() -> Generator[None]:
-    """One suite at a time in this process, with the library's log kept to errors, and without
-    NumPy's warnings of infinities that pandas computes with.
+    """One suite at a time in this process, with the library's log kept to errors, without NumPy's
+    warnings of infinities that pandas computes with, and without the fingerprint of all values that
+    the library takes of pandas frames below its threshold: nobody reads it, and it takes longer
+    than most suites (`findings/great-expectations-hashes-frames.sh`).
     """
     import numpy as np
+    from great_expectations.execution_engine import pandas_execution_engine as pandas_engine
 
     logger = logging.getLogger("great_expectations")
     with _LOCK, np.errstate(all="ignore"):
-        level = logger.level
+        level, threshold = logger.level, pandas_engine.HASH_THRESHOLD
         logger.setLevel(logging.ERROR)
+        pandas_engine.HASH_THRESHOLD = 0.0
         try:
             yield
         finally:
+            pandas_engine.HASH_THRESHOLD = threshold
             logger.setLevel(level)

@@ -41,7 +41,7 @@ class ArrowRows:
         import pandas as pd
 
         arrays = {name: _for_pandas(self.table[name]) for name in self.columns}
-        return pd.DataFrame(arrays, index=range(self.table.num_rows))
+        return pd.DataFrame(arrays, index=range(self.table.num_rows), copy=False)
 
     def with_frame(self, frame: Any) -> ArrowRows:
         raise NotImplementedError("conditions on rows are Spark's to judge")
