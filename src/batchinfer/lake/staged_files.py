@@ -71,6 +71,33 @@ def read_staged(
     return pa.concat_tables(parts)
 
 
+def read_typed(
+    table: str, files: Sequence[StagedFile | DataFile], types: Mapping[str, pa.DataType]
+) -> pa.Table:
+    """Columns of the rows of files, of these types; null in the rows of a file that lacks one, as
+    files do that a table had before it got the column.
+
+    Runs on: driver
+
+    Raises:
+        DamagedFile, StorageError: as `read_staged`.
+        pyarrow.ArrowInvalid: a value that its type cannot hold.
+    """
+    filesystem, root = open_filesystem(table)
+    parts: list[pa.Table] = []
+    for file in files:
+        path = f"{root}/{file.path}"
+        with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
+            held = [name for name in types if name in parquet.schema_arrow.names]
+            rows = parquet.read(columns=held)
+        columns = {
+            name: rows[name].cast(type_) if name in held else pa.nulls(rows.num_rows, type_)
+            for name, type_ in types.items()
+        }
+        parts.append(pa.table(columns))
+    return pa.concat_tables(parts)
+
+
 def first_staged(
     table: str, staged: StagedFile | DataFile, columns: Sequence[str]
 ) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import RunReport
-from batchinfer.contracts import SLICE
+from batchinfer.contracts import SLICE, DataFile
 from batchinfer.errors import InputError, InputMissing
 from batchinfer.hinted_commands import Asked
 from batchinfer.hints import Hint
@@ -249,11 +249,11 @@ class QuarantinedRows:
         """None: a row in quarantine has no answer."""
         return nullcontext()
 
-    def published_beside(self) -> Sequence[str]:
+    def published_beside(self) -> Sequence[DataFile]:
         from batchinfer.lake.delta import snapshot_files
 
         table = self.inputs.columns.context.predictions
-        return [file.path for file in snapshot_files(table, {SLICE: self.inputs.data.slice})]
+        return snapshot_files(table, {SLICE: self.inputs.data.slice})
 
     def refuse(self, outcome: RunOutcome) -> None:
         """Nothing: the rows are in quarantine already, and stay there as they are."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from batchinfer.command_reports import RunReport
-from batchinfer.contracts import SLICE
+from batchinfer.contracts import SLICE, DataFile
 from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.hints import Hint
 from batchinfer.pipeline.definition.context import Context
@@ -239,8 +239,8 @@ class WholeSlice:
                 report.stage_seconds["index"] = round(time.perf_counter() - started, 3)
             yield known
 
-    def published_beside(self) -> Sequence[str]:
-        return [file.path for file in self.done.kept]
+    def published_beside(self) -> Sequence[DataFile]:
+        return self.done.kept
 
     def refuse(self, outcome: RunOutcome) -> None:
         self._commit_failed(outcome, published=False)

@@ -13,12 +13,12 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Base64Bytes
 
 from batchinfer import errors
 from batchinfer.inference.attempt import Failure
@@ -38,15 +38,9 @@ from batchinfer.pipeline.scoring.scoring_task import (
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.pipeline.scoring.task_result import Rates, TaskResult
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
+from batchinfer.report.terminal import step
 from batchinfer.spark.progress import show_progress
-from batchinfer.spark.tasks import (
-    TaskError,
-    Work,
-    error_json,
-    raise_errors,
-    results_in_order,
-    run_tasks,
-)
+from batchinfer.spark.tasks import TaskError, error_json, raise_errors, results_in_order
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -57,12 +51,11 @@ if TYPE_CHECKING:
 # Seconds of one worker for each row that is shared out, and for each byte of inputs (2 cores,
 # docs/benchmarks.md).
 _ROW_S, _BYTE_S = 3e-6, 1e-8
-# The model must be expected to take so many seconds of all workers before a sample is taken, which
-# takes about one.
+# The model must be expected to take so many seconds of all workers before a sample is taken.
 _LEAST_S = 20.0
 # It has to save this share of the time: the sample and the rates are estimates.
 _WORTH = 0.2
-_SAMPLES, _SAMPLE_ROWS = 8, 16_384
+_SAMPLES, _SAMPLE_ROWS, _SAMPLED_AT_ONCE = 8, 16_384, 4
 # Rows that differ in a few columns are different rows: of a wide table no more is read where these
 # tell.
 _FIRST_INPUTS = 4
@@ -78,7 +71,6 @@ class Decision:
 
 
 def decide(
-    spark: SparkSession,
     splits: list[SliceSplit],
     inputs: Sequence[str],
     rates: Rates,
@@ -95,7 +87,7 @@ def decide(
         senders: tasks that would share the rows out; each sends the inputs of its distinct rows.
         looks_up: published rows are looked up, so that the model gets few of these.
 
-    Runs on: driver, with small Spark jobs where the model takes long enough.
+    Runs on: driver, which reads a sample where the model takes long enough.
     """
     if asked != "auto":
         return Decision(asked == "always", f"the pipeline file says model.deduplicate: {asked}")
@@ -115,12 +107,12 @@ def decide(
             "rows",
         )
     if len(inputs) > 2 * _FIRST_INPUTS:
-        few, _ = _sample(spark, splits, inputs[:_FIRST_INPUTS])
+        few, _ = _sample(splits, inputs[:_FIRST_INPUTS])
         if len(np.unique(few)) == len(few):
             return Decision(
                 False, f"only inside batches: no two of a sample of {len(few):,} rows are equal"
             )
-    sample, row_bytes = _sample(spark, splits, inputs)
+    sample, row_bytes = _sample(splits, inputs)
     distinct = estimated_distinct(sample, rows)
     saved_s = model_s * (1 - distinct / rows)
     cost_s = rows * _ROW_S + min(rows, distinct * senders) * row_bytes * _BYTE_S
@@ -132,56 +124,32 @@ def decide(
     )
 
 
-def _sample(
-    spark: SparkSession, splits: list[SliceSplit], inputs: Sequence[str]
-) -> tuple[np.ndarray, float]:
+def _sample(splits: list[SliceSplit], inputs: Sequence[str]) -> tuple[np.ndarray, float]:
     """Hashes of rows from several places of the table by these inputs, and the bytes that they take
     of a row.
     """
     # One file of a split, from splits that lie far apart.
     chosen = splits[:: max(1, len(splits) // _SAMPLES)][:_SAMPLES]
-    tasks = [
-        SampleOf(
-            replace(each, split=replace(each.split, parts=each.split.parts[:1])), tuple(inputs)
-        )
-        for each in chosen
-    ]
-    work = Work(take_sample, SampleOf, Sample)
-    found = [
-        sample
-        for samples in run_tasks(spark, work, tasks, "looking for equal rows")
-        for sample in samples
-    ]
-    hashes = [np.frombuffer(sample.hashes, "<u8") for sample in found]
+    with (
+        step("looking for equal rows"),
+        ThreadPoolExecutor(_SAMPLED_AT_ONCE, thread_name_prefix="samples") as pool,
+    ):
+        found = list(pool.map(lambda each: _first_rows(each, inputs), chosen))
+    hashes = [hashed for hashed, _ in found]
     rows = max(1, sum(map(len, hashes)))
-    return np.concatenate([*hashes, np.empty(0, "<u8")]), sum(
-        sample.bytes for sample in found
-    ) / rows
+    return np.concatenate([*hashes, np.empty(0, "<u8")]), sum(bytes_ for _, bytes_ in found) / rows
 
 
-@dataclass(frozen=True)
-class SampleOf:
-    """A split of which the first rows are looked at, and the columns that make rows equal."""
-
-    split: SliceSplit
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Hashes of rows, `<u8` each, and the bytes that the rows take in memory."""
-
-    hashes: Base64Bytes
-    bytes: int
-
-
-def take_sample(task: SampleOf) -> Iterator[Sample]:
-    """Hashes of the first rows of a split. Runs on: executor."""
-    rows = next(iter(read_rows(task.split, task.inputs)), None)
-    if rows is not None:
-        rows = rows.slice(0, _SAMPLE_ROWS)
-        hashes = first_words(fingerprint(rows, task.inputs))
-        yield Sample(hashes.tobytes(), rows.nbytes)
+def _first_rows(of: SliceSplit, inputs: Sequence[str]) -> tuple[np.ndarray, int]:
+    """Hashes of the first rows of a split, `(rows,) <u8`, and the bytes that they take in
+    memory.
+    """
+    first = replace(of, split=replace(of.split, parts=of.split.parts[:1]))
+    rows = next(iter(read_rows(first, inputs)), None)
+    if rows is None:
+        return np.empty(0, "<u8"), 0
+    rows = rows.slice(0, _SAMPLE_ROWS)
+    return first_words(fingerprint(rows, inputs)), rows.nbytes
 
 
 def score_once(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+    from batchinfer.contracts import DataFile
     from batchinfer.lake.runs import LatestRun
     from batchinfer.spark.session import OpenSession
 
@@ -70,8 +71,8 @@ class RowsOfSlice(Protocol):
         """Rows that were answered before, while the block runs; None: all are scored."""
         ...
 
-    def published_beside(self) -> Sequence[str]:
-        """Files of predictions, relative to the table, that stay where these rows are published."""
+    def published_beside(self) -> Sequence[DataFile]:
+        """Files of the predictions table that stay where these rows are published."""
         ...
 
     def refuse(self, outcome: RunOutcome) -> None:
@@ -249,36 +250,36 @@ class Publication:
         """Great Expectations judges the slice as it would be; a suite that fails publishes nothing
         (exit 4).
         """
-        from batchinfer.lake.staged_files import read_staged
+        from batchinfer.lake.staged_files import read_typed
         from batchinfer.pipeline.slices.slice_table import with_slice
 
         if "predictions" not in self.inputs.suites or not self.outcome.published:
             return
 
-        context, staged = self.context, self.outcome.files
+        context = self.context
         types = judged_columns(self.inputs.columns, self.inputs.model)["predictions"]
         in_files = {name: type_ for name, type_ in types.items() if name != contracts.SLICE}
-        # Files that were published before may lack columns; where few rows are scored, none stays.
+        # Files that were published before may lack columns.
         beside = self.rows.published_beside()
+        files = [*beside, *self.outcome.files]
 
         def table(columns: Sequence[str] | None) -> pa.Table:
-            read = (
-                list(in_files) if columns is None else [one for one in columns if one in in_files]
-            )
-            rows = read_staged(context.predictions, staged, read)
-            wants_slice = columns is None or contracts.SLICE in columns
-            return with_slice(rows, self.report.slice) if wants_slice else rows
+            wanted = list(types) if columns is None else columns
+            read = {name: type_ for name, type_ in in_files.items() if name in wanted}
+            rows = read_typed(context.predictions, files, read)
+            return with_slice(rows, self.report.slice) if contracts.SLICE in wanted else rows
 
         def frame() -> DataFrame:
             from pyspark.sql.functions import lit
 
-            files = [*beside, *(file.path for file in staged)]
+            paths = [file.path for file in files]
             known = None if beside else in_files
-            rows = files_frame(self.spark, context.predictions, files, known)
+            rows = files_frame(self.spark, context.predictions, paths, known)
             return rows.withColumn(contracts.SLICE, lit(self.report.slice))
 
-        read = None if beside else table
-        rows = RowsToJudge(types, sum(file.rows for file in staged), len(staged), read, frame)
+        counts = [file.rows for file in files]
+        read = None if None in counts else table
+        rows = RowsToJudge(types, sum(one or 0 for one in counts), len(files), read, frame)
         if failures := self.judge.failures("predictions", rows):
             self.rows.refuse(self.outcome)
             raise ChecksFailed(

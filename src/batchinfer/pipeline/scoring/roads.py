@@ -117,7 +117,7 @@ def _run_direct(
     senders = max(count, math.ceil(sum(each.split.bytes for each in splits) / _SENDER_BYTES))
     asked = context.pipeline.model.deduplicate
     looks_up = plan.known is not None
-    decision = decide(spark, splits, plan.model.inputs, rates, asked, senders, looks_up)
+    decision = decide(splits, plan.model.inputs, rates, asked, senders, looks_up)
     if decision.exchange:
         large = splits_of(data, count, _SENDER_BYTES, rounds=1, covered=done.covered)
         results = score_once(

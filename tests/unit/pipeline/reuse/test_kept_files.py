@@ -148,8 +148,8 @@ def test_checks_judge_the_files_that_stay_as_well(
     judged: list[set[str]] = []
 
     def judge(attempt: publication.Publication) -> None:
-        mine = [file.path for file in attempt.outcome.files]
-        judged.append({*attempt.rows.published_beside(), *mine})
+        files = [*attempt.rows.published_beside(), *attempt.outcome.files]
+        judged.append({file.path for file in files})
         raise ChecksFailed("no")
 
     with monkeypatch.context() as patch:

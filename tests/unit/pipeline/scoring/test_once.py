@@ -1,11 +1,10 @@
-"""Whether equal rows of a whole run are brought together: judged from a sample that workers
-take.
+"""Whether equal rows of a whole run are brought together: judged from a sample of their
+first rows.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +16,6 @@ from batchinfer.inference.splits import plan_splits
 from batchinfer.pipeline.scoring import once
 from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.pipeline.slices.reading import SliceSplit
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 ROWS = 20_000
 EACH = np.arange(ROWS)
@@ -49,7 +45,7 @@ EACH = np.arange(ROWS)
     ],
 )
 def test_a_sample_says_whether_it_pays(
-    columns: list[np.ndarray], exchange: bool, reason: str, tmp_path: Path, spark: SparkSession
+    columns: list[np.ndarray], exchange: bool, reason: str, tmp_path: Path
 ) -> None:
     names = [f"c{place}" for place in range(len(columns))]
     files = []
@@ -59,5 +55,5 @@ def test_a_sample_says_whether_it_pays(
         files.append(DataFile(str(path), path.stat().st_size, ROWS // 4))
     # A model that takes a second a row: whatever there is to save is worth it.
     splits = [SliceSplit(split) for split in plan_splits(files, 4, smallest_bytes=1)]
-    decision = once.decide(spark, splits, names, Rates({"cpu": {256: 1.0}}), "auto", 4)
+    decision = once.decide(splits, names, Rates({"cpu": {256: 1.0}}), "auto", 4)
     assert (decision.exchange, reason in decision.reason) == (exchange, True), decision.reason
