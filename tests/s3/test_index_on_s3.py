@@ -18,7 +18,7 @@ from batchinfer.pipeline.reuse.known_index import (
     IndexPlan,
     KnownIndex,
     build_bucket,
-    remove_index,
+    remove_files,
 )
 
 
@@ -64,5 +64,5 @@ def test_an_index_is_read_from_a_bucket_and_gone_after_the_run(lake: str, tmp_pa
     with filesystem.open_output_stream(path) as sink:
         sink.write(b"of another run")
     assert len(keys(lake)) == 4
-    remove_index(place, "run-9")
+    remove_files(place, "run-9")
     assert {key.rpartition("/")[2] for key in keys(lake)} == {"0.parquet", "part-run-8-x.arrow"}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from spark.projects import DAY, SmallProject, csv_of
+
+from batchinfer import errors
 
 
 @pytest.fixture
@@ -69,6 +73,26 @@ def test_equal_rows_of_the_whole_run_are_scored_once_with_the_same_result(
     assert {"exchange", "forward", "write"} <= {
         stage for stage, seconds in once.stage_seconds.items() if seconds
     }
+    assert list(meeting_place(trained).iterdir()) == [], "what was shared out is gone"
+
+
+def meeting_place(project: SmallProject) -> Path:
+    """Where rows that are shared out lie while a run needs them."""
+    place = project.context().looked_up
+    assert place is not None
+    return Path(place)
+
+
+def test_where_rows_cannot_be_shared_out_nothing_is_published(trained: SmallProject) -> None:
+    place = meeting_place(trained)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("in the way")
+    with pytest.raises(errors.StorageError, match=str(place)):
+        trained.score(DAY, "model.deduplicate=always")
+    assert trained.states() == {DAY: "failed"}
+    assert place.read_text() == "in the way"
+    place.unlink()
+    assert trained.score(DAY, "model.deduplicate=always").status == "published"
 
 
 def test_copies_of_a_row_that_fails_are_all_put_aside(small: SmallProject) -> None:

@@ -26,6 +26,9 @@ PARCEL_BYTES = 4 * 2**20
 # row.
 MOST_SENT = 2_000_000
 _FINGERPRINT = "fingerprint"
+# A parcel as it is sent, one part behind the other: how long the lines are (8 bytes, the lowest
+# first), the lines, and the inputs.
+Parts = tuple[pa.Buffer, pa.Buffer, pa.Buffer]
 
 
 @dataclass
@@ -94,7 +97,7 @@ class Sender:
         self._sent = _Seen(MOST_SENT)
         self._waiting = [_Waiting() for _ in range(buckets)]
 
-    def add(self, batch: pa.RecordBatch) -> Iterator[tuple[int, bytes]]:
+    def add(self, batch: pa.RecordBatch) -> Iterator[tuple[int, Parts]]:
         """Takes rows; gives the parcels that are full, each with its bucket."""
         fingerprints = self._fingerprint(batch)
         halves = words(fingerprints)
@@ -110,7 +113,7 @@ class Sender:
             if waiting.bytes >= PARCEL_BYTES:
                 yield number, self._pack(number)
 
-    def end(self) -> Iterator[tuple[int, bytes]]:
+    def end(self) -> Iterator[tuple[int, Parts]]:
         """The parcels that are not full."""
         for number, waiting in enumerate(self._waiting):
             if waiting.rows:
@@ -120,10 +123,10 @@ class Sender:
         place.append(rows)
         self._waiting[number].bytes += rows.nbytes
 
-    def _pack(self, number: int) -> bytes:
+    def _pack(self, number: int) -> Parts:
         waiting, self._waiting[number] = self._waiting[number], _Waiting()
         lines, inputs = _stream(waiting.rows), _stream(waiting.inputs)
-        return len(lines).to_bytes(8, "little") + lines + inputs
+        return pa.py_buffer(lines.size.to_bytes(8, "little")), lines, inputs
 
 
 def _shared(bucket: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, pa.Array]]:
@@ -136,14 +139,14 @@ def _shared(bucket: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, pa.Arra
         yield number, pa.array(of_bucket)
 
 
-def _stream(batches: list[pa.RecordBatch]) -> bytes:
+def _stream(batches: list[pa.RecordBatch]) -> pa.Buffer:
     if not batches:
-        return b""
+        return pa.py_buffer(b"")
     sink = pa.BufferOutputStream()
     table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    return sink.getvalue()
 
 
 class Bucket:
@@ -157,7 +160,7 @@ class Bucket:
     Runs on: executor. Holds all that a bucket has: the caller makes as many buckets as that takes.
     """
 
-    def __init__(self, parcels: Iterable[bytes]) -> None:
+    def __init__(self, parcels: Iterable[bytes | memoryview]) -> None:
         self.lines: list[pa.RecordBatch] = []
         self.distinct: list[pa.RecordBatch] = []
         seen = _Seen(sys.maxsize)

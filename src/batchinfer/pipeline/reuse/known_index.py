@@ -164,7 +164,7 @@ def known_rows(
         rows = sum(one.rows for one in built)
         yield KnownIndex(place, tuple(one.file for one in built), rows) if rows else None
     finally:
-        remove_index(place, context.run_id)
+        remove_files(place, context.run_id)
 
 
 def bucket_count(rows: int, size: int, workers: int) -> int:
@@ -374,7 +374,7 @@ def _maker(values: Sequence[Any]) -> str:
     return json.dumps([*rest, pa.scalar(scored_at, pa.timestamp("us", tz="UTC")).value])
 
 
-def remove_index(place: str, run_id: str) -> None:
+def remove_files(place: str, run_id: str) -> None:
     """Deletes what a run has written there, by attempts that failed too; what cannot be deleted,
     the sweep of orphans takes later.
 

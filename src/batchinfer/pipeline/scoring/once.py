@@ -1,34 +1,38 @@
 """Equal rows of a whole run scored once: rows are shared out by their fingerprints, each bucket
 scores its distinct rows.
 
-One shuffle of narrow lines (key and fingerprint) and of the inputs that a task has not sent before;
-workers read the table's files themselves, as on the direct road. Whether that pays is decided from
-a sample of the rows and from how fast earlier runs of the bundle were. Equal rows that happen to be
-in one batch are scored once in any case.
+What travels are narrow lines (key and fingerprint) and the inputs that a task has not sent before.
+They travel in files below the environment's `staging`, which all workers see, and not through
+Spark's shuffle: that would take them through two JVMs. Workers read the table's files themselves,
+as on the direct road. Whether that pays is decided in `reuse/equal_rows_choice.py`. Equal rows that
+happen to be in one batch are scored once in any case.
 """
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
 import time
+import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from pyarrow.fs import LocalFileSystem
 
-from batchinfer import errors
 from batchinfer.inference.attempt import Failure
 from batchinfer.inference.batching import join_batches
-from batchinfer.inference.exchange import Bucket, Sender, estimated_distinct
+from batchinfer.inference.exchange import Bucket, Parts, Sender
 from batchinfer.inference.failed_rows import bad_records
-from batchinfer.inference.fingerprint import fingerprint, first_words
 from batchinfer.inference.windows import Scored
 from batchinfer.json_values import from_json, to_json
+from batchinfer.lake.parquet import make_folder, prefix_of
 from batchinfer.lake.staging import JOINED_BATCHES
+from batchinfer.lake.table_places import open_filesystem, storage_faults
+from batchinfer.pipeline.reuse.known_index import remove_files
 from batchinfer.pipeline.scoring.scoring_task import (
     Account,
     ScoringTask,
@@ -36,11 +40,9 @@ from batchinfer.pipeline.scoring.scoring_task import (
     place_columns,
 )
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
-from batchinfer.pipeline.scoring.task_result import Rates, TaskResult
+from batchinfer.pipeline.scoring.task_result import TaskResult
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
-from batchinfer.report.terminal import step
-from batchinfer.spark.progress import show_progress
-from batchinfer.spark.tasks import TaskError, error_json, raise_errors, results_in_order
+from batchinfer.spark.tasks import Work, run_tasks
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -48,108 +50,34 @@ if TYPE_CHECKING:
 
     from batchinfer.spark.progress import RowProgress
 
-# Seconds of one worker for each row that is shared out, and for each byte of inputs (2 cores,
-# docs/benchmarks.md).
-_ROW_S, _BYTE_S = 3e-6, 1e-8
-# The model must be expected to take so many seconds of all workers before a sample is taken.
-_LEAST_S = 20.0
-# It has to save this share of the time: the sample and the rates are estimates.
-_WORTH = 0.2
-_SAMPLES, _SAMPLE_ROWS, _SAMPLED_AT_ONCE = 8, 16_384, 4
-# Rows that differ in a few columns are different rows: of a wide table no more is read where these
-# tell.
-_FIRST_INPUTS = 4
 _BUCKET_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Decision:
-    """Whether equal rows of the whole run are brought together, and why."""
+class Parcel:
+    """Where a parcel lies: so many bytes from `start` of a file of the exchange."""
 
-    exchange: bool
-    reason: str
+    file: str
+    start: int
+    bytes: int
 
 
-def decide(
-    splits: list[SliceSplit],
-    inputs: Sequence[str],
-    rates: Rates,
-    asked: str,
-    senders: int,
-    looks_up: bool = False,
-) -> Decision:
-    """Judges from a sample, unless the pipeline file says it.
+@dataclass(frozen=True)
+class Sent:
+    """What a task has shared out: the parcels for each bucket, and the seconds that took."""
 
-    Args:
-        inputs: columns that make rows equal.
-        rates: of earlier runs of the bundle.
-        asked: `model.deduplicate`: auto, always, never.
-        senders: tasks that would share the rows out; each sends the inputs of its distinct rows.
-        looks_up: published rows are looked up, so that the model gets few of these.
+    parcels: tuple[tuple[Parcel, ...], ...]
+    seconds: dict[str, float]
 
-    Runs on: driver, which reads a sample where the model takes long enough.
+
+@dataclass(frozen=True)
+class BucketOf:
+    """What a task of the model gets: the parcels of all senders, and seconds of these, which one
+    bucket tells of.
     """
-    if asked != "auto":
-        return Decision(asked == "always", f"the pipeline file says model.deduplicate: {asked}")
-    if looks_up:
-        return Decision(
-            False, "only inside batches: published rows are looked up, so few are left to score"
-        )
-    rows = sum(each.split.rows for each in splits)
-    fastest = rates.greatest_rate()
-    if fastest is None:
-        return Decision(False, "only inside batches: no earlier run tells how long the model takes")
-    model_s = rows / fastest
-    if model_s < _LEAST_S:
-        return Decision(
-            False,
-            f"only inside batches: the model takes about {model_s:.0f} s of the workers for all "
-            "rows",
-        )
-    if len(inputs) > 2 * _FIRST_INPUTS:
-        few, _ = _sample(splits, inputs[:_FIRST_INPUTS])
-        if len(np.unique(few)) == len(few):
-            return Decision(
-                False, f"only inside batches: no two of a sample of {len(few):,} rows are equal"
-            )
-    sample, row_bytes = _sample(splits, inputs)
-    distinct = estimated_distinct(sample, rows)
-    saved_s = model_s * (1 - distinct / rows)
-    cost_s = rows * _ROW_S + min(rows, distinct * senders) * row_bytes * _BYTE_S
-    seen = f"a sample of {len(sample):,} rows lets expect {distinct:,} distinct rows of {rows:,}"
-    return Decision(
-        saved_s - cost_s > _WORTH * model_s,
-        f"{seen}; scoring each once saves about {saved_s:.0f} s of the workers and costs "
-        f"{cost_s:.0f} s",
-    )
 
-
-def _sample(splits: list[SliceSplit], inputs: Sequence[str]) -> tuple[np.ndarray, float]:
-    """Hashes of rows from several places of the table by these inputs, and the bytes that they take
-    of a row.
-    """
-    # One file of a split, from splits that lie far apart.
-    chosen = splits[:: max(1, len(splits) // _SAMPLES)][:_SAMPLES]
-    with (
-        step("looking for equal rows"),
-        ThreadPoolExecutor(_SAMPLED_AT_ONCE, thread_name_prefix="samples") as pool,
-    ):
-        found = list(pool.map(lambda each: _first_rows(each, inputs), chosen))
-    hashes = [hashed for hashed, _ in found]
-    rows = max(1, sum(map(len, hashes)))
-    return np.concatenate([*hashes, np.empty(0, "<u8")]), sum(bytes_ for _, bytes_ in found) / rows
-
-
-def _first_rows(of: SliceSplit, inputs: Sequence[str]) -> tuple[np.ndarray, int]:
-    """Hashes of the first rows of a split, `(rows,) <u8`, and the bytes that they take in
-    memory.
-    """
-    first = replace(of, split=replace(of.split, parts=of.split.parts[:1]))
-    rows = next(iter(read_rows(first, inputs)), None)
-    if rows is None:
-        return np.empty(0, "<u8"), 0
-    rows = rows.slice(0, _SAMPLE_ROWS)
-    return first_words(fingerprint(rows, inputs)), rows.nbytes
+    parcels: tuple[Parcel, ...]
+    seconds_of_senders: dict[str, float]
 
 
 def score_once(
@@ -157,6 +85,7 @@ def score_once(
     plan: ScoringPlan,
     splits: list[SliceSplit],
     count: int,
+    place: str,
     description: str,
     row_progress: RowProgress,
     profile: ResourceProfile | None = None,
@@ -165,80 +94,138 @@ def score_once(
 
     Args:
         count: tasks of the model that run at the same time.
+        place: folder or URI that all workers see; it is made, and what is put there goes.
         profile: what each of them takes of an executor; those that send rows take what all tasks
             take.
 
     Runs on: driver.
+
+    Raises:
+        StorageError: what is shared out cannot be written there, or read.
     """
     rows = sum(each.split.rows for each in splits)
     buckets = math.ceil(max(count, rows / _BUCKET_ROWS) / count) * count
-    lines = spark.sparkContext.parallelize([to_json(split) for split in splits], len(splits))
-    parcels = lines.flatMap(_Send(plan, buckets)).partitionBy(buckets, int)
-    parcels = parcels if profile is None else parcels.withResources(profile)
-    with show_progress(spark, description, buckets, row_progress):
-        found = parcels.mapPartitionsWithIndex(_Receive(plan)).collect()
-    return [
-        result for results in results_in_order(found, TaskResult, buckets) for result in results
-    ]
+    with storage_faults(place, "make the folder"):
+        make_folder(*open_filesystem(place))
+    try:
+        sent = [
+            one
+            for of_task in run_tasks(
+                spark,
+                Work(SendSplit(plan, place, buckets), SliceSplit, Sent),
+                splits,
+                f"sharing out {rows:,} rows, equal ones to the same task",
+            )
+            for one in of_task
+        ]
+        seconds: Counter[str] = Counter()
+        for one in sent:
+            seconds.update(one.seconds)
+        tasks = [
+            BucketOf(
+                tuple(parcel for one in sent for parcel in one.parcels[number]),
+                {} if number else dict(seconds),
+            )
+            for number in range(buckets)
+        ]
+        found = run_tasks(
+            spark,
+            Work(ScoreBucket(plan, place), BucketOf, TaskResult),
+            tasks,
+            description,
+            row_progress=row_progress,
+            profile=profile,
+        )
+    finally:
+        remove_files(place, plan.run_id)
+    return [result for of_task in found for result in of_task]
 
 
-class _Send:
-    """Reads a split and shares its rows out; errors and times travel as parcels too."""
+class SendSplit:
+    """The work of tasks that share rows out: each reads a split and writes one file."""
 
-    def __init__(self, plan: ScoringPlan, buckets: int) -> None:
-        self.plan, self.buckets = to_json(plan), buckets
+    def __init__(self, plan: ScoringPlan, place: str, buckets: int) -> None:
+        self.plan, self.place, self.buckets = to_json(plan), place, buckets
 
-    def __call__(self, text: str) -> Iterator[tuple[int, bytes]]:
-        try:
-            yield from self._send(from_json(SliceSplit, text))
-        except errors.BatchInferError as error:
-            yield 0, b"E" + to_json(TaskError.of(error)).encode()
-
-    def _send(self, split: SliceSplit) -> Iterator[tuple[int, bytes]]:
+    def __call__(self, split: SliceSplit) -> Iterator[Sent]:
         plan = from_json(ScoringPlan, self.plan)
         started, read_s = time.perf_counter(), 0.0
         batches = iter(read_rows(split, plan.columns))
         sender: Sender | None = None
-        while True:
-            before = time.perf_counter()
-            batch = next(batches, None)
-            read_s += time.perf_counter() - before
-            if batch is None:
-                break
-            if sender is None:
-                own = [*plan.key, *place_columns(batch), *plan.carried]
-                names = list(dict.fromkeys(own))
-                sender = Sender(names, plan.model.inputs, self.buckets)
-            for bucket, parcel in sender.add(batch):
-                yield bucket, b"P" + parcel
-        for bucket, parcel in sender.end() if sender is not None else ():
-            yield bucket, b"P" + parcel
+        with _ParcelFile(self.place, plan.run_id, self.buckets) as file:
+            while True:
+                before = time.perf_counter()
+                batch = next(batches, None)
+                read_s += time.perf_counter() - before
+                if batch is None:
+                    break
+                if sender is None:
+                    own = [*plan.key, *place_columns(batch), *plan.carried]
+                    sender = Sender(list(dict.fromkeys(own)), plan.model.inputs, self.buckets)
+                for bucket, parcel in sender.add(batch):
+                    file.write(bucket, parcel)
+            for bucket, parcel in sender.end() if sender is not None else ():
+                file.write(bucket, parcel)
         spent = time.perf_counter() - started
-        yield 0, b"T" + json.dumps({"read": read_s, "exchange": spent - read_s}).encode()
+        parcels = tuple(map(tuple, file.parcels))
+        yield Sent(parcels, {"read": read_s, "exchange": spent - read_s})
 
 
-class _Receive:
-    """Scores a bucket; numbered JSON, as `tasks.in_order` takes it."""
+class _ParcelFile:
+    """A file of parcels that is being written, below the exchange's folder.
 
-    def __init__(self, plan: ScoringPlan) -> None:
-        self.plan = to_json(plan)
+    Attributes:
+        parcels: those of each bucket, in the order in which they were written.
+    """
 
-    def __call__(
-        self, number: int, parcels: Iterable[tuple[int, bytes]]
-    ) -> Iterator[tuple[int, str]]:
-        try:
-            plan = from_json(ScoringPlan, self.plan)
-            line = to_json(_score_bucket(plan, (parcel for _, parcel in parcels)))
-        except errors.BatchInferError as error:
-            line = error_json(error)
-        yield number, line
+    def __init__(self, place: str, run_id: str, buckets: int) -> None:
+        self._place, self._at = place, 0
+        self._name = f"{prefix_of(run_id)}{uuid.uuid4().hex}.parcels"
+        self.parcels: list[list[Parcel]] = [[] for _ in range(buckets)]
+
+    def __enter__(self) -> _ParcelFile:
+        filesystem, root = open_filesystem(self._place)
+        with storage_faults(self._place, "write rows to be shared out"):
+            self._sink = filesystem.open_output_stream(f"{root}/{self._name}")
+        return self
+
+    def write(self, bucket: int, parts: Parts) -> None:
+        size = sum(part.size for part in parts)
+        with storage_faults(self._place, "write rows to be shared out"):
+            for part in parts:
+                self._sink.write(part)
+        self.parcels[bucket].append(Parcel(self._name, self._at, size))
+        self._at += size
+
+    def __exit__(self, *_: object) -> None:
+        with storage_faults(self._place, "write rows to be shared out"):
+            self._sink.close()
 
 
-def _score_bucket(plan: ScoringPlan, parcels: Iterable[bytes]) -> TaskResult:
-    """One bucket: its distinct rows are scored, and what became of them is that of all."""
-    account = Account(seconds={"exchange": 0.0})
-    task = ScoringTask(plan, account=account)
-    return task.conclude(_Bucketed(task, account).scored(parcels))
+class ScoreBucket:
+    """The work of tasks of the model: each scores the distinct rows of one bucket."""
+
+    def __init__(self, plan: ScoringPlan, place: str) -> None:
+        self.plan, self.place = to_json(plan), place
+
+    def __call__(self, of: BucketOf) -> Iterator[TaskResult]:
+        account = Account(seconds={"exchange": 0.0})
+        account.seconds_of_senders.update(of.seconds_of_senders)
+        task = ScoringTask(from_json(ScoringPlan, self.plan), account=account)
+        yield task.conclude(_Bucketed(task, account).scored(_read(self.place, of.parcels)))
+
+
+def _read(place: str, parcels: Sequence[Parcel]) -> Iterator[memoryview]:
+    """The parcels, mapped into memory where they lie on a disk of this machine's."""
+    filesystem, root = open_filesystem(place)
+    is_local = isinstance(filesystem, LocalFileSystem)
+    with storage_faults(place, "read rows that were shared out"):
+        for file, of_file in itertools.groupby(parcels, lambda parcel: parcel.file):
+            path = f"{root}/{file}"
+            with pa.memory_map(path) if is_local else filesystem.open_input_file(path) as source:
+                for parcel in of_file:
+                    source.seek(parcel.start)
+                    yield memoryview(source.read_buffer(parcel.bytes))
 
 
 class _Bucketed:
@@ -247,9 +234,9 @@ class _Bucketed:
     def __init__(self, task: ScoringTask, account: Account) -> None:
         self.task, self.account = task, account
 
-    def scored(self, parcels: Iterable[bytes]) -> Iterator[Scored]:
+    def scored(self, parcels: Iterable[memoryview]) -> Iterator[Scored]:
         started = time.perf_counter()
-        bucket = Bucket(self._rows_of(parcels))
+        bucket = Bucket(parcels)
         self.account.seconds["exchange"] += time.perf_counter() - started
         parts: list[pa.RecordBatch] = []
         known_at: list[np.ndarray] = []
@@ -311,18 +298,6 @@ class _Bucketed:
                 known_at=None if known is None else known[place[which[good]]],
             )
             started = time.perf_counter()
-
-    def _rows_of(self, parcels: Iterable[bytes]) -> Iterator[bytes]:
-        for parcel in parcels:
-            kind, body = parcel[:1], parcel[1:]
-            if kind == b"P":
-                yield body
-            elif kind == b"T":
-                sent = self.account.seconds_of_senders
-                for stage, seconds in json.loads(body).items():
-                    sent[stage] = sent.get(stage, 0.0) + seconds
-            else:
-                raise_errors([from_json(TaskError, body.decode())])
 
 
 def _whole(

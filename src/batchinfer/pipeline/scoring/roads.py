@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.pipeline.reuse.done_before import DoneBefore
+from batchinfer.pipeline.reuse.equal_rows_choice import decide
 from batchinfer.pipeline.reuse.known_index import KnownIndex
 from batchinfer.pipeline.scoring.compiled_programs import ship_compiled
 from batchinfer.pipeline.scoring.earlier_runs import known_rates
-from batchinfer.pipeline.scoring.once import decide, score_once
+from batchinfer.pipeline.scoring.once import score_once
 from batchinfer.pipeline.scoring.pandas_road import packed, place_name
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, columns_to_read
 from batchinfer.pipeline.scoring.scoring_task import ScoreArrow, ScorePandas, ScoreSplits
@@ -116,13 +117,14 @@ def _run_direct(
         return RoadOutcome(inputs.road, [], "no row was left to be scored")
     senders = max(count, math.ceil(sum(each.split.bytes for each in splits) / _SENDER_BYTES))
     asked = context.pipeline.model.deduplicate
-    looks_up = plan.known is not None
-    decision = decide(splits, plan.model.inputs, rates, asked, senders, looks_up)
-    if decision.exchange:
+    place, looks_up = context.looked_up, plan.known is not None
+    decision = decide(
+        splits, plan.model.inputs, rates.greatest_rate(), asked, senders, place, looks_up
+    )
+    if decision.exchange and place is not None:
         large = splits_of(data, count, _SENDER_BYTES, rounds=1, covered=done.covered)
-        results = score_once(
-            spark, plan, large, count, _description(context.name, data), row_progress, profile
-        )
+        described = _description(context.name, data)
+        results = score_once(spark, plan, large, count, place, described, row_progress, profile)
     else:
         found = run_tasks(
             spark,

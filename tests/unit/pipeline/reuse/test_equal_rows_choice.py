@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchinfer.contracts import DataFile
+from batchinfer.errors import ConfigError
+from batchinfer.inference.split_reading import Split
 from batchinfer.inference.splits import plan_splits
-from batchinfer.pipeline.scoring import once
-from batchinfer.pipeline.scoring.task_result import Rates
+from batchinfer.pipeline.reuse.equal_rows_choice import Decision, decide
 from batchinfer.pipeline.slices.reading import SliceSplit
 
 ROWS = 20_000
@@ -55,5 +56,19 @@ def test_a_sample_says_whether_it_pays(
         files.append(DataFile(str(path), path.stat().st_size, ROWS // 4))
     # A model that takes a second a row: whatever there is to save is worth it.
     splits = [SliceSplit(split) for split in plan_splits(files, 4, smallest_bytes=1)]
-    decision = once.decide(splits, names, Rates({"cpu": {256: 1.0}}), "auto", 4)
+    decision = decide(splits, names, 1.0, "auto", 4, "place")
     assert (decision.exchange, reason in decision.reason) == (exchange, True), decision.reason
+
+
+def test_rows_meet_nowhere_without_a_folder_that_workers_see() -> None:
+    splits = [SliceSplit(Split((), 1_000_000, 1))]
+    why = "workers cannot open the environment's `staging` folder without Spark"
+    assert decide(splits, ["x"], 1.0, "auto", 2, None) == Decision(
+        False, f"only inside batches: {why}"
+    )
+    assert not decide(splits, ["x"], 1.0, "never", 2, None).exchange
+    assert decide(splits, ["x"], 1.0, "always", 2, "place").exchange
+    with pytest.raises(ConfigError) as raised:
+        decide(splits, ["x"], 1.0, "always", 2, None)
+    told = f"model.deduplicate: got always, but {why}; allowed: auto, never"
+    assert raised.value.problems == (told,)
