@@ -26,9 +26,6 @@ PARCEL_BYTES = 4 * 2**20
 # row.
 MOST_SENT = 2_000_000
 _FINGERPRINT = "fingerprint"
-# A parcel as it is sent, one part behind the other: how long the lines are (8 bytes, the lowest
-# first), the lines, and the inputs.
-Parts = tuple[pa.Buffer, pa.Buffer, pa.Buffer]
 
 
 @dataclass
@@ -38,6 +35,28 @@ class _Waiting:
     rows: list[pa.RecordBatch] = field(default_factory=list)
     inputs: list[pa.RecordBatch] = field(default_factory=list)
     bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What is sent to a bucket at once: narrow lines of rows, and the inputs of some of them; each
+    table with the rows' fingerprints. Columns of text may be dictionaries.
+    """
+
+    lines: pa.Table
+    inputs: pa.Table | None
+
+    def write(self, sink: pa.NativeFile) -> tuple[int, int]:
+        """Writes both as Arrow streams; the bytes of each."""
+        lines = _write(sink, self.lines)
+        return lines, 0 if self.inputs is None else _write(sink, self.inputs)
+
+
+def _write(sink: pa.NativeFile, table: pa.Table) -> int:
+    start = sink.tell()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.tell() - start
 
 
 class _Seen:
@@ -97,7 +116,7 @@ class Sender:
         self._sent = _Seen(MOST_SENT)
         self._waiting = [_Waiting() for _ in range(buckets)]
 
-    def add(self, batch: pa.RecordBatch) -> Iterator[tuple[int, Parts]]:
+    def add(self, batch: pa.RecordBatch) -> Iterator[tuple[int, Parcel]]:
         """Takes rows; gives the parcels that are full, each with its bucket."""
         fingerprints = self._fingerprint(batch)
         halves = words(fingerprints)
@@ -113,7 +132,7 @@ class Sender:
             if waiting.bytes >= PARCEL_BYTES:
                 yield number, self._pack(number)
 
-    def end(self) -> Iterator[tuple[int, Parts]]:
+    def end(self) -> Iterator[tuple[int, Parcel]]:
         """The parcels that are not full."""
         for number, waiting in enumerate(self._waiting):
             if waiting.rows:
@@ -123,10 +142,13 @@ class Sender:
         place.append(rows)
         self._waiting[number].bytes += rows.nbytes
 
-    def _pack(self, number: int) -> Parts:
+    def _pack(self, number: int) -> Parcel:
         waiting, self._waiting[number] = self._waiting[number], _Waiting()
-        lines, inputs = _stream(waiting.rows), _stream(waiting.inputs)
-        return pa.py_buffer(lines.size.to_bytes(8, "little")), lines, inputs
+        return Parcel(_joined(waiting.rows), _joined(waiting.inputs) if waiting.inputs else None)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
+    return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
 
 
 def _shared(bucket: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, pa.Array]]:
@@ -139,16 +161,6 @@ def _shared(bucket: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, pa.Arra
         yield number, pa.array(of_bucket)
 
 
-def _stream(batches: list[pa.RecordBatch]) -> pa.Buffer:
-    if not batches:
-        return pa.py_buffer(b"")
-    sink = pa.BufferOutputStream()
-    table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
-
-
 class Bucket:
     """One bucket's side: what its parcels held.
 
@@ -157,19 +169,21 @@ class Bucket:
         distinct: inputs of the distinct rows, without their fingerprints.
         fingerprints: of the distinct rows, `binary`.
 
+    Args:
+        parcels: of each, the streams of its lines and of its inputs, as `Parcel.write` has written
+            them; rows are not copied out of them.
+
     Runs on: executor. Holds all that a bucket has: the caller makes as many buckets as that takes.
     """
 
-    def __init__(self, parcels: Iterable[bytes | memoryview]) -> None:
+    def __init__(self, parcels: Iterable[tuple[pa.Buffer, pa.Buffer]]) -> None:
         self.lines: list[pa.RecordBatch] = []
         self.distinct: list[pa.RecordBatch] = []
         seen = _Seen(sys.maxsize)
         fingerprints: list[pa.Array] = []
-        for parcel in parcels:
-            end = 8 + int.from_bytes(parcel[:8], "little")
-            view = memoryview(parcel)
-            self.lines += _batches(view[8:end])
-            for inputs in _batches(view[end:]):
+        for lines, its_inputs in parcels:
+            self.lines += _batches(lines)
+            for inputs in _batches(its_inputs):
                 new = seen.new(words(inputs.column(_FINGERPRINT)))
                 rows = inputs if len(new) == inputs.num_rows else inputs.take(pa.array(new))
                 self.distinct.append(rows.drop_columns([_FINGERPRINT]))
@@ -201,8 +215,8 @@ class Bucket:
         return lines.drop_columns([_FINGERPRINT]), fingerprints, place
 
 
-def _batches(stream: memoryview) -> list[pa.RecordBatch]:
-    if not len(stream):
+def _batches(stream: pa.Buffer) -> list[pa.RecordBatch]:
+    if not stream.size:
         return []
     return [batch for batch in pa.ipc.open_stream(stream) if batch.num_rows]
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchinfer.inference import exchange
-from batchinfer.inference.exchange import Bucket, Parts, Sender, estimated_distinct
+from batchinfer.inference.exchange import Bucket, Parcel, Sender, estimated_distinct
 from batchinfer.inference.fingerprint import Fingerprinter, fingerprint, words
 
 
@@ -23,6 +23,16 @@ def _batch(start: int, xs: list[int]) -> pa.RecordBatch:
     return pa.record_batch(
         {"id": range(start, start + len(xs)), "x": pa.array(xs, pa.int32()), "name": names}
     )
+
+
+def _streams(parcel: Parcel) -> tuple[pa.Buffer, pa.Buffer]:
+    """As they are read behind other bytes of a file."""
+    sink = pa.BufferOutputStream()
+    sink.write(b"of another")
+    lines, inputs = parcel.write(sink)
+    whole = sink.getvalue()
+    assert whole.size == 10 + lines + inputs
+    return whole.slice(10, lines), whole.slice(10 + lines)
 
 
 @settings(max_examples=60, deadline=None)
@@ -40,7 +50,7 @@ def test_every_row_arrives_once_beside_its_equals(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exchange, "PARCEL_BYTES", parcel)
         patch.setattr(exchange, "MOST_SENT", remembered)
-        parcels: list[tuple[int, Parts]] = []
+        parcels: list[tuple[int, Parcel]] = []
         expected: dict[int, int] = {}
         for task in tasks:
             sender = Sender(["id"], ["x", "name"], buckets)
@@ -53,7 +63,7 @@ def test_every_row_arrives_once_beside_its_equals(
     found: dict[int, int] = {}
     distinct: list[int] = []
     for number in range(buckets):
-        bucket = Bucket(b"".join(body) for to, body in reversed(parcels) if to == number)
+        bucket = Bucket(_streams(body) for to, body in reversed(parcels) if to == number)
         inputs = [row for rows in bucket.distinct for row in rows.to_pylist()]
         assert all(set(row) == {"x", "name"} and row["name"] == str(row["x"] % 3) for row in inputs)
         distinct += [row["x"] for row in inputs]
@@ -92,7 +102,7 @@ def test_fingerprints_that_share_their_first_word_are_not_taken_for_equal(
     xs = [1, 2, 3, 1, 2, 3, 4, 5, 6, 6, 1]
     more = [7, 1, 8, 9, 7]
     parcels = [*sender.add(_batch(0, xs)), *sender.add(_batch(len(xs), more)), *sender.end()]
-    bucket = Bucket(b"".join(body) for _, body in parcels)
+    bucket = Bucket(_streams(body) for _, body in parcels)
     inputs = [row["x"] for rows in bucket.distinct for row in rows.to_pylist()]
     assert set(inputs) == set(xs + more)
     found = [inputs[place] for lines in bucket.lines for place in bucket.places(lines)[2]]

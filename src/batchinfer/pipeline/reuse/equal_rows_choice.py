@@ -124,8 +124,7 @@ def _first_rows(of: SliceSplit, inputs: Sequence[str]) -> tuple[np.ndarray, int]
     memory.
     """
     first = replace(of, split=replace(of.split, parts=of.split.parts[:1]))
-    rows = next(iter(read_rows(first, inputs)), None)
+    rows = next(iter(read_rows(first, inputs, _SAMPLE_ROWS)), None)
     if rows is None:
         return np.empty(0, "<u8"), 0
-    rows = rows.slice(0, _SAMPLE_ROWS)
     return first_words(fingerprint(rows, inputs)), rows.nbytes

@@ -25,7 +25,7 @@ from pyarrow.fs import LocalFileSystem
 
 from batchinfer.inference.attempt import Failure
 from batchinfer.inference.batching import join_batches
-from batchinfer.inference.exchange import Bucket, Parts, Sender
+from batchinfer.inference.exchange import Bucket, Parcel, Sender
 from batchinfer.inference.failed_rows import bad_records
 from batchinfer.inference.windows import Scored
 from batchinfer.json_values import from_json, to_json
@@ -54,19 +54,22 @@ _BUCKET_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """Where a parcel lies: so many bytes from `start` of a file of the exchange."""
+class Written:
+    """Where a parcel lies: from `start` of a file of the exchange, so many bytes of lines, and
+    behind them of inputs.
+    """
 
     file: str
     start: int
-    bytes: int
+    lines: int
+    inputs: int
 
 
 @dataclass(frozen=True)
 class Sent:
     """What a task has shared out: the parcels for each bucket, and the seconds that took."""
 
-    parcels: tuple[tuple[Parcel, ...], ...]
+    parcels: tuple[tuple[Written, ...], ...]
     seconds: dict[str, float]
 
 
@@ -76,7 +79,7 @@ class BucketOf:
     bucket tells of.
     """
 
-    parcels: tuple[Parcel, ...]
+    parcels: tuple[Written, ...]
     seconds_of_senders: dict[str, float]
 
 
@@ -179,9 +182,9 @@ class _ParcelFile:
     """
 
     def __init__(self, place: str, run_id: str, buckets: int) -> None:
-        self._place, self._at = place, 0
+        self._place = place
         self._name = f"{prefix_of(run_id)}{uuid.uuid4().hex}.parcels"
-        self.parcels: list[list[Parcel]] = [[] for _ in range(buckets)]
+        self.parcels: list[list[Written]] = [[] for _ in range(buckets)]
 
     def __enter__(self) -> _ParcelFile:
         filesystem, root = open_filesystem(self._place)
@@ -189,13 +192,11 @@ class _ParcelFile:
             self._sink = filesystem.open_output_stream(f"{root}/{self._name}")
         return self
 
-    def write(self, bucket: int, parts: Parts) -> None:
-        size = sum(part.size for part in parts)
+    def write(self, bucket: int, parcel: Parcel) -> None:
+        start = self._sink.tell()
         with storage_faults(self._place, "write rows to be shared out"):
-            for part in parts:
-                self._sink.write(part)
-        self.parcels[bucket].append(Parcel(self._name, self._at, size))
-        self._at += size
+            lines, inputs = parcel.write(self._sink)
+        self.parcels[bucket].append(Written(self._name, start, lines, inputs))
 
     def __exit__(self, *_: object) -> None:
         with storage_faults(self._place, "write rows to be shared out"):
@@ -215,7 +216,7 @@ class ScoreBucket:
         yield task.conclude(_Bucketed(task, account).scored(_read(self.place, of.parcels)))
 
 
-def _read(place: str, parcels: Sequence[Parcel]) -> Iterator[memoryview]:
+def _read(place: str, parcels: Sequence[Written]) -> Iterator[tuple[pa.Buffer, pa.Buffer]]:
     """The parcels, mapped into memory where they lie on a disk of this machine's."""
     filesystem, root = open_filesystem(place)
     is_local = isinstance(filesystem, LocalFileSystem)
@@ -225,7 +226,7 @@ def _read(place: str, parcels: Sequence[Parcel]) -> Iterator[memoryview]:
             with pa.memory_map(path) if is_local else filesystem.open_input_file(path) as source:
                 for parcel in of_file:
                     source.seek(parcel.start)
-                    yield memoryview(source.read_buffer(parcel.bytes))
+                    yield source.read_buffer(parcel.lines), source.read_buffer(parcel.inputs)
 
 
 class _Bucketed:
@@ -234,7 +235,7 @@ class _Bucketed:
     def __init__(self, task: ScoringTask, account: Account) -> None:
         self.task, self.account = task, account
 
-    def scored(self, parcels: Iterable[memoryview]) -> Iterator[Scored]:
+    def scored(self, parcels: Iterable[tuple[pa.Buffer, pa.Buffer]]) -> Iterator[Scored]:
         started = time.perf_counter()
         bucket = Bucket(parcels)
         self.account.seconds["exchange"] += time.perf_counter() - started

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from batchinfer.config.shapes.source_columns import SliceColumn
-from batchinfer.inference.split_reading import Split, read_split
+from batchinfer.inference.split_reading import READ_ROWS, Split, read_split
 from batchinfer.pipeline.definition.slice_names import names_slice
 
 # pyarrow makes these functions when it is imported; type checkers cannot see them.
@@ -63,8 +63,13 @@ class SliceSplit:
     char: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_rows(of: SliceSplit, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_rows(
+    of: SliceSplit, columns: Sequence[str], batch_rows: int = READ_ROWS
+) -> Iterator[pa.RecordBatch]:
     """The rows of a split, the named columns: of a table read in place only those of its slices.
+
+    Args:
+        batch_rows: most rows of a batch.
 
     Runs on: driver | executor.
 
@@ -78,11 +83,11 @@ def read_rows(of: SliceSplit, columns: Sequence[str]) -> Iterator[pa.RecordBatch
         for types in (of.types, of.later)
     )
     if of.within is None:
-        yield from read_split(of.split, list(columns), schema, later=later, char=of.char)
+        yield from read_split(of.split, list(columns), schema, batch_rows, later, of.char)
         return
     wanted = pa.array(of.slices, pa.string())
     names = list(dict.fromkeys([*columns, of.within.column]))
-    for batch in read_split(of.split, names, schema, char=of.char):
+    for batch in read_split(of.split, names, schema, batch_rows, char=of.char):
         rows = batch.filter(pc.is_in(slice_names(batch, of.within), wanted))
         yield rows.select(list(columns))
 
