@@ -30,6 +30,7 @@ from batchinfer.pipeline.scoring.roads import RoadOutcome, run_road
 from batchinfer.pipeline.scoring.task_result import Rates
 from batchinfer.report.terminal import step
 from batchinfer.spark.capacity import is_one_process, master_of, model_workers
+from batchinfer.spark.first_job import begin_first_job
 from batchinfer.spark.frames import files_frame
 from batchinfer.spark.jvm import is_running, needing_session
 from batchinfer.spark.session import import_spark
@@ -197,7 +198,9 @@ class Publication:
             import_spark()
             preload()
         if self.judge.needs_session or self.beside is None:
-            _ = self.spark
+            spark = self.spark
+            if self.beside is None:
+                begin_first_job(spark)
 
     def _score_rows(self, earlier: Sequence[LatestRun]) -> RoadOutcome:
         with self.rows.known_rows(self, earlier) as known:
