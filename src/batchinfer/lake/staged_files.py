@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from batchinfer.lake.table_places import (
     reading_faults,
     storage_faults,
 )
+
+# Files that are read side by side: on a store each waits for answers.
+_OPENED = 8
 
 
 def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | None]) -> StagedFile:
@@ -84,8 +88,8 @@ def read_typed(
         pyarrow.ArrowInvalid: a value that its type cannot hold.
     """
     filesystem, root = open_filesystem(table)
-    parts: list[pa.Table] = []
-    for file in files:
+
+    def read(file: StagedFile | DataFile) -> pa.Table:
         path = f"{root}/{file.path}"
         with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
             held = [name for name in types if name in parquet.schema_arrow.names]
@@ -94,8 +98,10 @@ def read_typed(
             name: rows[name].cast(type_) if name in held else pa.nulls(rows.num_rows, type_)
             for name, type_ in types.items()
         }
-        parts.append(pa.table(columns))
-    return pa.concat_tables(parts)
+        return pa.table(columns)
+
+    with ThreadPoolExecutor(_OPENED, thread_name_prefix="typed-rows") as pool:
+        return pa.concat_tables(pool.map(read, files))
 
 
 def first_staged(
