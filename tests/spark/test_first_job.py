@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 def test_workers_start_in_a_thread_of_its_own(spark: SparkSession) -> None:
     tracker: Any = spark.sparkContext.statusTracker()
-    before = set(tracker.getJobIdsForGroup(None))
+    before = set(tracker.getJobIdsForGroup("first job"))
     thread = begin_first_job(spark)
     assert thread is not None
     thread.join(60)
     assert not thread.is_alive()
-    [job] = set(tracker.getJobIdsForGroup(None)) - before
+    [job] = set(tracker.getJobIdsForGroup("first job")) - before
     [stage] = tracker.getJobInfo(job).stageIds
     done = tracker.getStageInfo(stage)
     assert done.numCompletedTasks == done.numTasks == spark.sparkContext.defaultParallelism

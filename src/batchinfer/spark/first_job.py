@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+_GROUP = "first job"
+
+
+def _nothing(_: int) -> tuple[()]:
+    return ()
+
+
 def begin_first_job(spark: SparkSession) -> threading.Thread | None:
     """Has the workers of a session on `local[…]` start, in a thread that need not be waited for;
     None on other masters, whose executors start in their own time.
@@ -31,9 +38,9 @@ def begin_first_job(spark: SparkSession) -> threading.Thread | None:
 
         # The session may end meanwhile. Whatever else is wrong, the next job tells better.
         with contextlib.suppress(Py4JError, OSError):
-            context.setJobDescription("starting the workers")
+            context.setJobGroup(_GROUP, "starts the Python workers")
             count = context.defaultParallelism
-            context.parallelize(range(count), count).mapPartitions(iter).count()
+            context.parallelize(range(count), count).flatMap(_nothing).collect()
 
     thread = threading.Thread(target=run, name="first-job", daemon=True)
     thread.start()

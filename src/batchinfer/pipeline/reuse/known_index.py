@@ -333,6 +333,11 @@ class _Found:
     def _makers_of(self, batch: pa.RecordBatch) -> np.ndarray:
         """The number of what made each row, `(rows,) int32`."""
         columns = [_encoded(batch.column(name)) for name in MADE]
+        if all(len(column.dictionary) == 1 for column in columns):
+            maker = _maker([column.dictionary[0].as_py() for column in columns])
+            return np.full(
+                batch.num_rows, self._makers.setdefault(maker, len(self._makers)), np.int32
+            )
         code = np.zeros(batch.num_rows, np.int64)
         for column in columns:
             code = code * len(column.dictionary) + column.indices.to_numpy()
