@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from batchinfer.spark import first_job
 from batchinfer.spark.first_job import begin_first_job
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def test_workers_start_in_a_thread_of_its_own(spark: SparkSession) -> None:
+def test_workers_start_once_in_a_thread_of_its_own(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_job, "_begun", weakref.WeakSet())
     tracker: Any = spark.sparkContext.statusTracker()
     before = set(tracker.getJobIdsForGroup("first job"))
     thread = begin_first_job(spark)
@@ -22,8 +29,15 @@ def test_workers_start_in_a_thread_of_its_own(spark: SparkSession) -> None:
     [stage] = tracker.getJobInfo(job).stageIds
     done = tracker.getStageInfo(stage)
     assert done.numCompletedTasks == done.numTasks == spark.sparkContext.defaultParallelism
+    assert begin_first_job(spark) is None
+
+
+class Cluster:
+    """The one fact of a context that is asked for."""
+
+    master = "spark://host:7077"
 
 
 def test_executors_of_a_cluster_start_in_their_own_time() -> None:
-    cluster: Any = SimpleNamespace(sparkContext=SimpleNamespace(master="spark://host:7077"))
+    cluster: Any = SimpleNamespace(sparkContext=Cluster())
     assert begin_first_job(cluster) is None

@@ -29,6 +29,7 @@ from batchinfer.lake.table_places import (
 
 # Files that are read side by side: on a store each waits for answers.
 _OPENED = 8
+_COUNTED = "__batchinfer rows"
 
 
 def place_staged(table: str, staged: StagedFile, partition: Mapping[str, str | None]) -> StagedFile:
@@ -94,14 +95,15 @@ def read_typed(
         with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
             held = [name for name in types if name in parquet.schema_arrow.names]
             rows = parquet.read(columns=held)
-        columns = {
-            name: rows[name].cast(type_) if name in held else pa.nulls(rows.num_rows, type_)
-            for name, type_ in types.items()
-        }
-        return pa.table(columns)
+        # With no column at all, Arrow forgets how many rows it joins.
+        found = pa.table({_COUNTED: pa.nulls(rows.num_rows)})
+        for name, type_ in types.items():
+            values = rows[name].cast(type_) if name in held else pa.nulls(rows.num_rows, type_)
+            found = found.append_column(pa.field(name, type_), values)
+        return found
 
     with ThreadPoolExecutor(_OPENED, thread_name_prefix="typed-rows") as pool:
-        return pa.concat_tables(pool.map(read, files))
+        return pa.concat_tables(pool.map(read, files)).drop_columns([_COUNTED])
 
 
 def first_staged(

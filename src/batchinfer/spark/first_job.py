@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from batchinfer.spark.capacity import is_one_process
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 
 _GROUP = "first job"
+# Sessions that have had it: one that scores slice after slice needs no other.
+_begun: weakref.WeakSet[SparkContext] = weakref.WeakSet()
 
 
 def _nothing(_: int) -> tuple[()]:
@@ -25,19 +29,19 @@ def _nothing(_: int) -> tuple[()]:
 
 def begin_first_job(spark: SparkSession) -> threading.Thread | None:
     """Has the workers of a session on `local[…]` start, in a thread that need not be waited for;
-    None on other masters, whose executors start in their own time.
+    None where they have, and on other masters, whose executors start in their own time.
 
     Runs on: driver.
     """
     context = spark.sparkContext
-    if not is_one_process(context.master):
+    if context in _begun or not is_one_process(context.master):
         return None
+    _begun.add(context)
 
     def run() -> None:
-        from py4j.protocol import Py4JError
-
-        # The session may end meanwhile. Whatever else is wrong, the next job tells better.
-        with contextlib.suppress(Py4JError, OSError):
+        # The session may end meanwhile, of which PySpark tells by errors of all kinds. Nothing
+        # waits for this job: whatever else is wrong, the next one tells.
+        with contextlib.suppress(Exception):
             context.setJobGroup(_GROUP, "starts the Python workers")
             count = context.defaultParallelism
             context.parallelize(range(count), count).flatMap(_nothing).collect()

@@ -29,5 +29,6 @@ def test_columns_that_a_file_lacks_are_null_and_types_are_those_asked_for(tmp_pa
     assert [value.as_py() is None for value in found["at"]] == [True, False, False]
     nothing = read_typed(uri, [before], {"at": pa.int8()})
     assert nothing.to_pydict() == {"at": [None]}
+    assert read_typed(uri, [before, *staged], {}).num_rows == 3
     with pytest.raises(pa.ArrowInvalid):
         read_typed(uri, staged, {"name": pa.int64()})

@@ -26,10 +26,13 @@ def slice_table(data: SliceData, columns: Sequence[str] | None = None) -> pa.Tab
     """
     names = list(data.fields or arrow_schema(open_table(data.table, data.version)).names)
     read = [name for name in names if columns is None or name in columns]
-    batches = [rows for split in splits_of(data, 1) for rows in read_rows(split, read)]
+    # Batches without a column would not tell how many rows there are.
+    some = read or names[:1]
+    batches = [rows for split in splits_of(data, 1) for rows in read_rows(split, some)]
     rows = pa.Table.from_batches(batches)
     is_there = SLICE in names or (columns is not None and SLICE not in columns)
-    return rows if is_there else with_slice(rows, data.slice)
+    whole = rows if is_there else with_slice(rows, data.slice)
+    return whole if read else whole.select([SLICE])
 
 
 def with_slice(rows: pa.Table, slice_: str) -> pa.Table:

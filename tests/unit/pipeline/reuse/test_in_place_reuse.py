@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from spark.projects import SmallProject
 
-from batchinfer.errors import StorageError
+from batchinfer.errors import InputError, StorageError
 
 from .landed_files import fail_after, land_five
 
@@ -94,3 +94,13 @@ def test_files_of_one_slice_alone_stay(table: SmallProject) -> None:
     before = told(table)
     table.score(SECOND, force=True)
     assert told(table) == before
+
+
+def test_a_suite_about_the_slice_alone_judges_every_row(table: SmallProject) -> None:
+    """The slice is no column of the table."""
+    line = "- expect_column_values_to_not_be_in_set: {column: slice, value_set: ['%s']}"
+    table.write("conf/slices.yaml", line % SECOND)
+    with pytest.raises(InputError, match="24 of 24 rows"):
+        table.score(SECOND, "checks.input=conf/slices.yaml")
+    table.write("conf/slices.yaml", line % FIRST)
+    assert table.score(SECOND, "checks.input=conf/slices.yaml").status == "published"

@@ -89,6 +89,15 @@ def test_predictions_that_break_their_suite_are_not_published(checked: SmallProj
     assert not list(checked.root.glob("var/lake/predictions/*/_delta_log"))
 
 
+def test_a_suite_about_the_slice_alone_judges_every_row(checked: SmallProject) -> None:
+    line = "- expect_column_values_to_not_be_in_set: {column: slice, value_set: ['%s']}"
+    checked.write("conf/predictions.yaml", line % "2026-11-21")
+    with pytest.raises(ChecksFailed, match="40 of 40 rows"):
+        checked.score()
+    checked.write("conf/predictions.yaml", line % "2026-11-20")
+    assert checked.score().session == ""
+
+
 def test_arguments_that_the_library_refuses_publish_nothing(checked: SmallProject) -> None:
     line = "- expect_column_values_to_match_strftime_format: {column: label, strftime_format: '%Q'}"
     checked.write("conf/predictions.yaml", line)
