@@ -17,7 +17,8 @@ from batchinfer.pipeline.reuse.known_index import (
     AnsweringModel,
     IndexPlan,
     KnownIndex,
-    build_bucket,
+    PartFiles,
+    build_part,
     remove_files,
 )
 
@@ -41,18 +42,15 @@ def test_an_index_is_read_from_a_bucket_and_gone_after_the_run(lake: str, tmp_pa
         }
     )
     filesystem, root = open_filesystem(f"{lake}/predictions")
-    with filesystem.open_output_stream(f"{root}/0.parquet") as sink:
-        pq.write_table(table, sink)
+    for number in range(2):
+        with filesystem.open_output_stream(f"{root}/{number}.parquet") as sink:
+            pq.write_table(table.slice(5 * number, 5), sink)
     place, other = f"{lake}/reuse", f"{lake}/reuse/part-run-8-x.arrow"
     plan = IndexPlan(
-        f"{lake}/predictions",
-        ("0.parquet",),
-        AnsweringModel("d", {"score": "double"}),
-        place,
-        "run-9",
-        2,
+        f"{lake}/predictions", AnsweringModel("d", {"score": "double"}), place, "run-9"
     )
-    built = [one for number in range(2) for one in build_bucket(plan, number)]
+    files = ["0.parquet"], ["1.parquet"]
+    built = [one for paths in files for one in build_part(plan, PartFiles(tuple(paths)))]
     index = KnownIndex(place, tuple(one.file for one in built), sum(one.rows for one in built))
     known = open_index(index)
     assert open_index(index) is known, "it is copied once"
@@ -63,6 +61,10 @@ def test_an_index_is_read_from_a_bucket_and_gone_after_the_run(lake: str, tmp_pa
     filesystem, path = open_filesystem(other)
     with filesystem.open_output_stream(path) as sink:
         sink.write(b"of another run")
-    assert len(keys(lake)) == 4
+    assert len(keys(lake)) == 5
     remove_files(place, "run-9")
-    assert {key.rpartition("/")[2] for key in keys(lake)} == {"0.parquet", "part-run-8-x.arrow"}
+    assert {key.rpartition("/")[2] for key in keys(lake)} == {
+        "0.parquet",
+        "1.parquet",
+        "part-run-8-x.arrow",
+    }

@@ -1,9 +1,11 @@
 """Rows that were answered before, found by the fingerprints of their inputs.
 
-Owns the form of an index of them: a file of Arrow IPC for each bucket, which processes map into
-memory, and how a batch is looked up in it. A bucket has the rows whose fingerprints begin with
-words of one range, sorted by that word, one row for each fingerprint. Knows neither tables nor
-models; what made an answer is a text here.
+Owns the form of an index of them: a file of Arrow IPC for each part, which processes map into
+memory, and how a batch is looked up in it. A part has its rows in the order in which they were
+published, and a sorted word for each of them: how its fingerprint begins, then its place. Rows
+mostly come again in the order that they had, so a batch is held against the rows that follow the
+last one found, and only those that differ are searched for. Knows neither tables nor models; what
+made an answer is a text here.
 """
 
 from __future__ import annotations
@@ -19,47 +21,38 @@ import pyarrow as pa
 from batchinfer.inference.attempt import Predictions
 from batchinfer.inference.fingerprint import words
 
-_FIRST, _SECOND, _MAKER = "first word", "second word", "maker"
+_PRINT, _SORTED, _MAKER = "fingerprint", "sorted", "maker"
 _MAKERS = b"batchinfer.makers"
+# So many rows of a batch tell where the rest of them may follow each other; fewer are searched for.
+_SAMPLE = 16
 
 
-def bucket_of(first: np.ndarray, buckets: int) -> np.ndarray:
-    """The bucket of each fingerprint, `(rows,) int64`, by its first word: ranges of equal length,
-    in order.
-    """
-    return ((first >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
-
-
-def write_bucket(
+def write_part(
     sink: IO[bytes] | pa.NativeFile,
-    halves: np.ndarray,
+    fingerprints: pa.Array,
     makers: np.ndarray,
     texts: Sequence[str],
     answers: Mapping[str, pa.ChunkedArray],
-) -> int:
-    """Writes one bucket; how many distinct rows it has.
+) -> None:
+    """Writes one part.
 
     Args:
-        halves: `(rows, 2) uint64`, the words of their fingerprints, in any order, each any number
-            of times.
+        fingerprints: of its rows, in the order in which they were published, as `binary(16)`; each
+            any number of times.
         makers: `(rows,) int32`, which of `texts` made each of them.
         answers: a column for each output, `rows` values each.
     """
-    order = np.argsort(halves[:, 0], kind="stable")
-    first, second = halves[order, 0], halves[order, 1]
-    begins = np.ones(len(order), bool)
-    begins[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-    order = order[begins]
+    bits, first = _place_bits(len(fingerprints)), _words_of(fingerprints)[:, 0]
+    words_ = _begins(first, bits) | np.arange(len(first), dtype=np.uint64)
+    words_.sort()
     columns = {
-        _FIRST: pa.array(first[begins]),
-        _SECOND: pa.array(second[begins]),
-        _MAKER: pa.array(makers[order], pa.int32()),
+        _PRINT: fingerprints,
+        _SORTED: pa.array(words_),
+        _MAKER: pa.array(makers, pa.int32()),
     }
-    rows = pa.array(order)
     for name, values in answers.items():
-        # With offsets of 64 bits, whatever a bucket holds is one piece.
-        large = values.cast(_large(values.type)).combine_chunks()
-        columns[name] = large.take(rows)
+        # With offsets of 64 bits, whatever a part holds is one piece.
+        columns[name] = values.cast(_large(values.type)).combine_chunks()
     batch = pa.RecordBatch.from_arrays(
         list(columns.values()),
         schema=pa.schema(
@@ -69,7 +62,24 @@ def write_bucket(
     )
     with pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return batch.num_rows
+
+
+def _place_bits(rows: int) -> np.uint64:
+    """The bits that the place of a row takes at the end of its sorted word."""
+    return np.uint64(rows.bit_length())
+
+
+def _begins(first: np.ndarray, bits: np.uint64) -> np.ndarray:
+    """First words without the bits of a place."""
+    return first >> bits << bits
+
+
+def _words_of(fingerprints: pa.Array) -> np.ndarray:
+    """The halves of each, `(rows, 2) uint64`, of `binary(16)`."""
+    start, rows = fingerprints.offset, len(fingerprints)
+    return np.frombuffer(fingerprints.buffers()[1] or b"", np.dtype("<u8")).reshape(-1, 2)[
+        start : start + rows
+    ]
 
 
 def _large(type_: pa.DataType) -> pa.DataType:
@@ -81,27 +91,27 @@ def _large(type_: pa.DataType) -> pa.DataType:
 
 
 class KnownRows:
-    """Answered rows, open for look-ups.
+    """Answered rows, open for look-ups, by one thread.
 
     Args:
-        paths: files of all buckets, in their order; they may be deleted while they are open.
+        paths: files of all parts; they may be deleted while they are open.
 
     Attributes:
         makers: what has made answers, in the order of their numbers.
-        clock: seconds, monotonic.
 
     Runs on: executor, or the driver for a few rows.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
-        self._buckets = [_Bucket(path) for path in paths]
-        rows = [len(bucket.first) for bucket in self._buckets]
+        self._parts = [_Part(path) for path in paths]
+        rows = [len(part.words) for part in self._parts]
         self._starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
+        self._next = 0
         self.makers: list[str] = []
         self._makers_before: list[int] = []
-        for bucket in self._buckets:
+        for part in self._parts:
             self._makers_before.append(len(self.makers))
-            self.makers += bucket.makers
+            self.makers += part.makers
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -112,75 +122,106 @@ class KnownRows:
         Args:
             fingerprints: as `Fingerprinter` gives them; none is null.
         """
-        halves = words(fingerprints)
-        order = np.argsort(halves[:, 0])
-        first, second = halves[order, 0], halves[order, 1]
-        found = np.full(len(order), -1, dtype=np.int64)
-        ends = np.searchsorted(bucket_of(first, len(self._buckets)), np.arange(len(self._buckets)))
-        for number, (start, end) in enumerate(zip(ends, [*ends[1:], len(order)], strict=True)):
-            at = self._buckets[number].find(first[start:end], second[start:end])
-            found[order[start:end]] = np.where(at < 0, -1, at + self._starts[number])
+        asked = words(fingerprints)
+        found = np.full(len(asked), -1, dtype=np.int64)
+        self._follow(asked, found, self._next)
+        left = np.flatnonzero(found < 0)
+        if len(left) > _SAMPLE:
+            some = left[:: len(left) // _SAMPLE]
+            at = self._search(asked[some])
+            for begin in np.unique((at - some)[at >= 0]).tolist():
+                self._follow(asked, found, begin)
+            left = left[found[left] < 0]
+        found[left] = self._search(asked[left])
+        if len(there := np.flatnonzero(found >= 0)):
+            self._next = int(found[there[-1]]) + len(found) - int(there[-1])
+        return found
+
+    def _follow(self, asked: np.ndarray, found: np.ndarray, begin: int) -> None:
+        """Holds rows against the known ones from the place `begin` on, which may be none; those
+        that are equal, and were not found yet, are found.
+        """
+        for part, start, end in zip(self._parts, self._starts[:-1], self._starts[1:], strict=True):
+            low, high = max(begin, int(start)), min(begin + len(asked), int(end))
+            if low >= high:
+                continue
+            rows, known = slice(low - begin, high - begin), part.words[low - start : high - start]
+            equal = (asked[rows, 0] == known[:, 0]) & (asked[rows, 1] == known[:, 1])
+            equal &= found[rows] < 0
+            found[rows][equal] = np.flatnonzero(equal) + low
+
+    def _search(self, asked: np.ndarray) -> np.ndarray:
+        """Where each of these stands, wherever that is, as `find` gives it."""
+        found = np.full(len(asked), -1, dtype=np.int64)
+        left = np.argsort(asked[:, 0])
+        for part, start in zip(self._parts, self._starts[:-1], strict=True):
+            at = part.search(asked[left, 0], asked[left, 1])
+            found[left] = np.where(at < 0, -1, at + start)
+            left = left[at < 0]
         return found
 
     def predictions(self, places: np.ndarray, declared: Mapping[str, pa.DataType]) -> Predictions:
         """The answers at these places, in their order, in the types that the model declares."""
         return {
-            name: self._taken(places, lambda bucket, name=name: bucket.rows.column(name), type_)
+            name: self._taken(places, lambda part, name=name: part.rows.column(name), type_)
             for name, type_ in declared.items()
         }
 
     def makers_at(self, places: np.ndarray) -> np.ndarray:
         """The number of what made each of these answers, `(rows,) int32`."""
-        numbers = self._taken(places, lambda bucket: bucket.rows.column(_MAKER), pa.int32())
+        numbers = self._taken(places, lambda part: part.rows.column(_MAKER), pa.int32())
         before = np.asarray(self._makers_before, dtype=np.int32)
-        return numbers.to_numpy() + before[self._bucket_at(places)]
+        return numbers.to_numpy() + before[self._part_at(places)]
 
-    def _bucket_at(self, places: np.ndarray) -> np.ndarray:
-        if len(self._buckets) == 1:
+    def _part_at(self, places: np.ndarray) -> np.ndarray:
+        if len(self._parts) == 1:
             return np.zeros(len(places), np.uint16)
         return (np.searchsorted(self._starts, places, side="right") - 1).astype(np.uint16)
 
     def _taken(
-        self, places: np.ndarray, column: Callable[[_Bucket], pa.Array], type_: pa.DataType
+        self, places: np.ndarray, column: Callable[[_Part], pa.Array], type_: pa.DataType
     ) -> pa.Array:
-        bucket_at = self._bucket_at(places)
-        order = np.argsort(bucket_at, kind="stable")
-        ends = np.searchsorted(bucket_at[order], np.arange(len(self._buckets) + 1))
-        parts = [
-            column(bucket).take(pa.array(places[order[start:end]] - before)).cast(type_)
-            for bucket, before, start, end in zip(
-                self._buckets, self._starts[:-1], ends[:-1], ends[1:], strict=True
+        part_at = self._part_at(places)
+        order = np.argsort(part_at, kind="stable")
+        ends = np.searchsorted(part_at[order], np.arange(len(self._parts) + 1))
+        pieces = [
+            column(part).take(pa.array(places[order[start:end]] - before)).cast(type_)
+            for part, before, start, end in zip(
+                self._parts, self._starts[:-1], ends[:-1], ends[1:], strict=True
             )
             if end > start
         ]
-        if len(parts) == 1:
-            return parts[0]
+        if len(pieces) == 1:
+            return pieces[0]
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
-        return pa.concat_arrays(parts or [pa.nulls(0, type_)]).take(pa.array(back))
+        return pa.concat_arrays(pieces or [pa.nulls(0, type_)]).take(pa.array(back))
 
 
-class _Bucket:
-    """One mapped file: its rows, and the words of their fingerprints, `(rows,) uint64` each."""
+class _Part:
+    """One mapped file: its rows, and the words of their fingerprints, `(rows, 2) uint64`."""
 
     def __init__(self, path: str | Path) -> None:
         with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
             self.rows = reader.get_batch(0)
             self.makers: list[str] = json.loads((reader.schema.metadata or {})[_MAKERS])
-        self.first = self.rows.column(_FIRST).to_numpy()
-        self.second = self.rows.column(_SECOND).to_numpy()
+        self.words = _words_of(self.rows.column(_PRINT))
+        self._sorted = self.rows.column(_SORTED).to_numpy()
+        self._bits = _place_bits(len(self.words))
 
-    def find(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def search(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Where fingerprints with these words stand, -1: nowhere; `first` ascends."""
-        at = np.searchsorted(self.first, first)
+        wanted = _begins(first, self._bits)
+        at = np.searchsorted(self._sorted, wanted)
         open_, found = np.arange(len(first)), np.full(len(first), -1, np.int64)
         while len(open_):
-            # Of two fingerprints that begin alike, which hardly ever happens, one stands behind the
-            # other.
-            open_ = open_[at[open_] < len(self.first)]
-            open_ = open_[self.first[at[open_]] == first[open_]]
-            equal = self.second[at[open_]] == second[open_]
-            found[open_[equal]] = at[open_[equal]]
+            # Of fingerprints that begin alike, which few do, one stands behind the other.
+            open_ = open_[at[open_] < len(self._sorted)]
+            words_ = self._sorted[at[open_]]
+            alike = _begins(words_, self._bits) == wanted[open_]
+            open_, place = open_[alike], (words_[alike] - wanted[open_[alike]]).astype(np.int64)
+            equal = (self.words[place, 0] == first[open_]) & (self.words[place, 1] == second[open_])
+            found[open_[equal]] = place[equal]
             open_ = open_[~equal]
             at[open_] += 1
         return found

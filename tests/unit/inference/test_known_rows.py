@@ -20,8 +20,8 @@ from test_row_weights import Padding
 from batchinfer.errors import TooManyQuarantined
 from batchinfer.inference.batching import gather
 from batchinfer.inference.engine import BatchScorer
-from batchinfer.inference.fingerprint import fingerprint, words
-from batchinfer.inference.known_rows import KnownRows, bucket_of, write_bucket
+from batchinfer.inference.fingerprint import fingerprint
+from batchinfer.inference.known_rows import KnownRows, write_part
 from batchinfer.inference.overlap import OverlapRunner
 
 DECLARED = {"score": pa.float64(), "label": pa.string()}
@@ -38,31 +38,41 @@ def fingerprint_of(halves: np.ndarray) -> pa.Array:
 
 
 def index(
-    folder: Path, halves: np.ndarray, answers: dict[str, pa.Array], buckets: int = 1
+    folder: Path, fingerprints: pa.Array, answers: dict[str, pa.Array], parts: int = 1
 ) -> KnownRows:
-    """An index of rows with these words; what made a row is its number modulo two."""
-    bucket = bucket_of(halves[:, 0], buckets)
-    paths = [folder / f"{number}.arrow" for number in range(buckets)]
+    """An index of rows with these fingerprints, shared out evenly; what made a row is its number in
+    its part modulo two.
+    """
+    rows = len(fingerprints)
+    paths = [folder / f"{number}.arrow" for number in range(parts)]
     for number, path in enumerate(paths):
-        at = np.flatnonzero(bucket == number)
+        start, end = rows * number // parts, rows * (number + 1) // parts
         texts = [f"even in {number}", f"odd in {number}"]
-        parts = {name: pa.chunked_array([values.take(at)]) for name, values in answers.items()}
         with path.open("wb") as sink:
-            write_bucket(sink, halves[at], (at % 2).astype(np.int32), texts, parts)
+            write_part(
+                sink,
+                fingerprints.slice(start, end - start).cast(pa.binary(16)),
+                (np.arange(end - start) % 2).astype(np.int32),
+                texts,
+                {
+                    name: pa.chunked_array([values.slice(start, end - start)])
+                    for name, values in answers.items()
+                },
+            )
     return KnownRows(paths)
 
 
-def known_of(folder: Path, xs: list[int], buckets: int = 1) -> KnownRows:
+def known_of(folder: Path, xs: list[int], parts: int = 1) -> KnownRows:
     """What a model that gives other values than `Doubling` would have said of these rows."""
     rows = pa.RecordBatch.from_pydict({"x": pa.array(xs, pa.int64())})
     return index(
         folder,
-        words(fingerprint(rows, ["x"])).copy(),
+        fingerprint(rows, ["x"]),
         {
             "score": pa.array([100.0 + x for x in xs], pa.float64()),
             "label": pa.array([f"known {x}" for x in xs], pa.string()),
         },
-        buckets,
+        parts,
     )
 
 
@@ -76,31 +86,94 @@ def expected(xs: list[int], known: set[int], but: set[int]) -> list[tuple[int, f
 
 @MANY
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=40),
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=20),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), max_size=60),
+    st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=40), max_size=3),
     st.integers(1, 5),
 )
 def test_a_row_is_found_by_all_its_bytes(
-    tmp_path: Path, rows: list[tuple[int, int]], asked: list[tuple[int, int]], buckets: int
+    tmp_path: Path,
+    rows: list[tuple[int, int]],
+    batches: list[list[tuple[int, int]]],
+    parts: int,
 ) -> None:
     """Many fingerprints begin alike here, and some stand several times."""
-    wide = np.uint64(2**62)
-    halves = np.array(rows, np.uint64).reshape(-1, 2) * np.array([wide, 1], np.uint64)
-    numbers = pa.array(range(len(rows)), pa.int64())
-    known = index(tmp_path, halves, {"number": numbers}, buckets)
-    assert len(set(rows)) <= len(known) <= len(rows)
-    wanted = np.array(asked, np.uint64).reshape(-1, 2) * np.array([wide, 1], np.uint64)
-    at = known.find(fingerprint_of(wanted))
+    known = index(tmp_path, wide(rows), {"number": pa.array(range(len(rows)), pa.int64())}, parts)
+    assert len(known) == len(rows)
+    for asked in batches:
+        check_found(known, rows, asked)
+
+
+def wide(rows: list[tuple[int, int]]) -> pa.Array:
+    """Fingerprints that differ in their first and in their last bits alone."""
+    halves = np.array(rows, np.uint64).reshape(-1, 2)
+    return fingerprint_of(halves * np.array([2**62, 1], np.uint64))
+
+
+def check_found(
+    known: KnownRows, rows: list[tuple[int, int]], asked: list[tuple[int, int]]
+) -> None:
+    at = known.find(wide(asked))
     assert [place >= 0 for place in at] == [row in rows for row in asked]
     there = at[at >= 0]
     answers = known.predictions(there, {"number": pa.int64()})["number"].to_pylist()
-    assert answers == [rows.index(row) for row in asked if row in rows]
-    bucket = bucket_of(wanted[at >= 0, 0], buckets).tolist()
-    makers = [known.makers[maker] for maker in known.makers_at(there)]
-    assert makers == [
-        f"{('even', 'odd')[answer % 2]} in {number}"
-        for answer, number in zip(answers, bucket, strict=True)
-    ]
+    assert answers == there.tolist()
+    assert [rows[answer] for answer in answers] == [row for row in asked if row in rows]
+    parts = len(known.makers) // 2
+    starts = [len(rows) * number // parts for number in range(parts + 1)]
+    for answer, maker in zip(answers, known.makers_at(there), strict=True):
+        [number] = [
+            number for number in range(parts) if starts[number] <= answer < starts[number + 1]
+        ]
+        even = "even" if (answer - starts[number]) % 2 == 0 else "odd"
+        assert known.makers[maker] == f"{even} in {number}"
+
+
+@MANY
+@given(st.data())
+def test_rows_that_come_again_in_any_order_are_found(tmp_path: Path, data: st.DataObject) -> None:
+    """Whole stretches as they were, moved, with rows taken out, put in and changed."""
+    count = data.draw(st.integers(1, 400))
+    rows = [(row % 3, row) for row in range(count)]
+    known = index(
+        tmp_path,
+        wide(rows),
+        {"number": pa.array(range(count), pa.int64())},
+        data.draw(st.integers(1, 4)),
+    )
+    stretch = st.tuples(st.integers(0, count - 1), st.integers(1, 200), st.integers(0, 60))
+    asked: list[tuple[int, int]] = []
+    for start, length, every in data.draw(st.lists(stretch, max_size=6)):
+        asked += [
+            (row[0], row[1] + (count if every and place % every == 0 else 0))
+            for place, row in enumerate(rows[start : start + length])
+        ]
+    size = data.draw(st.integers(1, 300))
+    for begin in range(0, len(asked), size):
+        check_found(known, rows, asked[begin : begin + size])
+
+
+def test_rows_that_follow_each_other_are_not_searched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But the first, by which their place is found, and those that differ."""
+    rows = [(row % 4, row) for row in range(10_000)]
+    known = index(tmp_path, wide(rows), {"number": pa.array(range(10_000), pa.int64())}, 3)
+    searched: list[int] = []
+    search = KnownRows._search
+
+    def counted(self: KnownRows, asked: np.ndarray) -> np.ndarray:
+        searched.append(len(asked))
+        return search(self, asked)
+
+    monkeypatch.setattr(KnownRows, "_search", counted)
+    changed = [row if at % 100 else (row[0], row[1] + 10_000) for at, row in enumerate(rows)]
+    for start in range(0, 10_000, 1000):
+        check_found(known, rows, changed[start : start + 1000])
+    # A hundred rows have changed.
+    assert sum(searched) <= 200
+    searched.clear()
+    check_found(known, rows, [*rows[5000:], *rows[:5000]])
+    assert sum(searched) <= 50
 
 
 def test_answers_of_any_type_come_back_as_declared(tmp_path: Path) -> None:
@@ -113,7 +186,7 @@ def test_answers_of_any_type_come_back_as_declared(tmp_path: Path) -> None:
         "zero": pa.array([0.0, -0.0, float("inf")], pa.float64()),
     }
     halves = np.array([[3, 0], [1, 0], [2, 0]], np.uint64) * np.uint64(2**61)
-    known = index(tmp_path, halves, answers, 2)
+    known = index(tmp_path, fingerprint_of(halves), answers, 2)
     at = known.find(fingerprint_of(halves))
     found = known.predictions(at, {name: values.type for name, values in answers.items()})
     assert {name: values.to_pylist() for name, values in found.items()} == {

@@ -2,10 +2,9 @@
 
 Owns which columns of a published row are carried over, how executors read them, where the index
 lies (below the environment's `staging`, which all workers see) and when it is gone. Every task
-reads all files and keeps the rows of its bucket: nothing is shuffled, and a row is decoded as often
-as there are buckets, which costs less than to send it. What a file is worth nothing for (damage,
-columns that the model does not give) is left out, and its rows are scored. Must not know which
-slices are worth reading (see `reuse_choice`).
+reads some of the files and writes their rows as they stand there: nothing is shuffled. What a file
+is worth nothing for (damage, columns that the model does not give) is left out, and its rows are
+scored. Must not know which slices are worth reading (see `reuse_choice`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +26,7 @@ from batchinfer.checked_parquet import CheckedParquetFile, damage
 from batchinfer.config.types import parse_ddl
 from batchinfer.contracts import DataFile
 from batchinfer.errors import DamagedFile, StorageError
-from batchinfer.inference.fingerprint import words
-from batchinfer.inference.known_rows import bucket_of, write_bucket
+from batchinfer.inference.known_rows import write_part
 from batchinfer.inference.repeats import distinct_rows
 from batchinfer.json_values import from_json, to_json
 from batchinfer.lake.delta_types import delta_type
@@ -63,10 +61,12 @@ _TEXTS = (
     contracts.SOURCE_TABLE,
     contracts.RUN_ID,
 )
-# A bucket is built in a worker's memory: so many rows, or bytes as they are in the files, of it.
-_BUCKET_ROWS, _BUCKET_BYTES = 8_000_000, 256 * 2**20
-# With fewer rows a bucket, a task takes longer to start than to run.
+# A part is built in a worker's memory: so many rows, or bytes as they are in the files, of it.
+_PART_ROWS, _PART_BYTES = 8_000_000, 256 * 2**20
+# With fewer rows a part, a task takes longer to start than to run.
 _LEAST_ROWS = 500_000
+# A row that is new is searched for in all parts: where memory does not ask for more, these are all.
+_MOST_PARTS = 8
 # So many rows the driver reads sooner than a job is started.
 _DRIVER_ROWS = 200_000
 _BATCH_ROWS = 131_072
@@ -78,8 +78,8 @@ class KnownIndex:
 
     Attributes:
         place: folder or URI of its files.
-        files: of its buckets, in their order.
-        rows: distinct rows that it has.
+        files: of its parts.
+        rows: that it has; equal ones count as often as they were published.
     """
 
     place: str
@@ -106,24 +106,27 @@ class IndexPlan:
 
     Attributes:
         table: of the published predictions.
-        files: of it, relative to the table.
         model: that made the rows which are kept.
         place: folder or URI that the index is written into.
         run_id: of the run that it is for.
-        buckets: how many there are.
     """
 
     table: str
-    files: tuple[str, ...]
     model: AnsweringModel
     place: str
     run_id: str
-    buckets: int
 
 
 @dataclass(frozen=True)
-class BuiltBucket:
-    """One bucket: its file, the rows in it, and what is to be said of files that were left out."""
+class PartFiles:
+    """The published files whose rows one part has, relative to the table."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BuiltPart:
+    """One part: its file, the rows in it, and what is to be said of files that were left out."""
 
     file: str
     rows: int
@@ -167,14 +170,22 @@ def known_rows(
         remove_files(place, context.run_id)
 
 
-def bucket_count(rows: int, size: int, workers: int) -> int:
-    """How many buckets so many rows are divided into.
+def share_out(files: Sequence[DataFile], workers: int) -> list[PartFiles]:
+    """The files of each part, in their order, with about as many rows in each.
 
     Args:
-        size: bytes of their files.
+        files: at least one.
     """
-    needed = math.ceil(max(rows / _BUCKET_ROWS, size / _BUCKET_BYTES))
-    return max(1, needed, min(workers, math.ceil(rows / _LEAST_ROWS)))
+    rows, size = sum(file.known_rows for file in files), sum(file.size for file in files)
+    needed = math.ceil(max(rows / _PART_ROWS, size / _PART_BYTES))
+    count = max(1, needed, min(workers, _MOST_PARTS, math.ceil(rows / _LEAST_ROWS)))
+    parts: dict[int, list[str]] = {}
+    before = 0
+    for file in files:
+        middle = before + file.known_rows / 2
+        parts.setdefault(int(middle * count / max(1, rows)), []).append(file.path)
+        before += file.known_rows
+    return [PartFiles(tuple(paths)) for paths in parts.values()]
 
 
 def _build(
@@ -183,27 +194,19 @@ def _build(
     slices: Sequence[AnsweredSlice],
     model: AnsweringModel,
     open_spark: Callable[[], SparkSession],
-) -> list[BuiltBucket]:
+) -> list[BuiltPart]:
     from batchinfer.spark.tasks import Work, run_tasks
 
     files = answering_files(context.predictions, slices)
-    rows, size = sum(file.known_rows for file in files), sum(file.size for file in files)
-    plan = IndexPlan(
-        context.predictions,
-        tuple(file.path for file in files),
-        model,
-        place,
-        context.run_id,
-        1,
-    )
+    rows = sum(file.known_rows for file in files)
+    plan = IndexPlan(context.predictions, model, place, context.run_id)
     if rows <= _DRIVER_ROWS:
-        return list(build_bucket(plan, 0))
+        return list(build_part(plan, PartFiles(tuple(file.path for file in files))))
     spark = open_spark()
-    plan = replace(plan, buckets=bucket_count(rows, size, spark.sparkContext.defaultParallelism))
     found = run_tasks(
         spark,
-        Work(BuildBuckets(plan), int, BuiltBucket),
-        range(plan.buckets),
+        Work(BuildParts(plan), PartFiles, BuiltPart),
+        share_out(files, spark.sparkContext.defaultParallelism),
         f"indexing {rows:,} published rows",
     )
     return [one for of_task in found for one in of_task]
@@ -224,29 +227,29 @@ def answering_files(table: str, slices: Sequence[AnsweredSlice]) -> list[DataFil
     return [file for file in files if file.partition[contracts.SLICE] in same]
 
 
-class BuildBuckets:
-    """The work of `run_tasks`: a bucket by its number. It carries the plan, which Spark sends
+class BuildParts:
+    """The work of `run_tasks`: a part of some files. It carries the plan, which Spark sends
     once.
     """
 
     def __init__(self, plan: IndexPlan) -> None:
         self.plan = to_json(plan)
 
-    def __call__(self, number: int) -> Iterator[BuiltBucket]:
-        return build_bucket(from_json(IndexPlan, self.plan), number)
+    def __call__(self, files: PartFiles) -> Iterator[BuiltPart]:
+        return build_part(from_json(IndexPlan, self.plan), files)
 
 
-def build_bucket(plan: IndexPlan, number: int) -> Iterator[BuiltBucket]:
-    """Reads all files and writes the rows of one bucket.
+def build_part(plan: IndexPlan, files: PartFiles) -> Iterator[BuiltPart]:
+    """Reads files and writes the part of their rows.
 
     Runs on: executor, or the driver for few rows.
 
     Raises:
         StorageError: a file cannot be read because storage fails, or the index not be written.
     """
-    found = _Found(plan, number)
-    for file in plan.files:
-        found.read(file)
+    found = _Found(plan)
+    for path in files.paths:
+        found.read(path)
     filesystem, root = open_filesystem(plan.place)
     name = f"{prefix_of(plan.run_id)}{uuid.uuid4().hex}.arrow"
     with (
@@ -254,32 +257,32 @@ def build_bucket(plan: IndexPlan, number: int) -> Iterator[BuiltBucket]:
         filesystem.open_output_stream(f"{root}/{name}") as sink,
     ):
         rows = found.write(sink)
-    yield BuiltBucket(name, rows, tuple(found.warnings))
+    yield BuiltPart(name, rows, tuple(found.warnings))
 
 
 class _Found:
-    """The rows of one bucket, as they are found in file after file."""
+    """The rows of one part, as they are found in file after file."""
 
-    def __init__(self, plan: IndexPlan, number: int) -> None:
-        self._plan, self._number = plan, number
+    def __init__(self, plan: IndexPlan) -> None:
+        self._plan = plan
         self._filesystem, self._root = open_filesystem(plan.table)
         self._types = {
             name: delta_type(parse_ddl(type_)) for name, type_ in plan.model.outputs.items()
         }
         self._makers: dict[str, int] = {}
-        self._halves: list[np.ndarray] = []
+        self._prints: list[pa.Array] = []
         self._made: list[np.ndarray] = []
         self._answers: dict[str, list[pa.Array]] = {name: [] for name in self._types}
         self.warnings: list[str] = []
 
     def read(self, file: str) -> None:
-        """Keeps what the file has for this bucket; all of it, or nothing."""
-        before = len(self._halves)
+        """Keeps what the file has; all of it, or nothing."""
+        before = len(self._prints)
         path = file if file.startswith("/") else f"{self._root}/{file}"
         try:
             self._read(path)
         except (DamagedFile, pa.ArrowException, OSError) as error:
-            for parts in (self._halves, self._made, *self._answers.values()):
+            for parts in (self._prints, self._made, *self._answers.values()):
                 del parts[before:]
             found = damage(path, error)
             if found is None and not isinstance(error, FileNotFoundError):
@@ -319,13 +322,9 @@ class _Found:
             batch = batch.filter(pa.array(mask))
         if not batch.num_rows:
             return
-        halves = _halves(batch.column(contracts.INPUT_FINGERPRINT))
-        made = self._makers_of(batch)
-        if self._plan.buckets > 1:
-            at = np.flatnonzero(bucket_of(halves[:, 0], self._plan.buckets) == self._number)
-            halves, made, batch = halves[at], made[at], batch.take(pa.array(at))
-        self._halves.append(halves)
-        self._made.append(made)
+        # One that has not 16 bytes is an error of Arrow.
+        self._prints.append(batch.column(contracts.INPUT_FINGERPRINT).cast(pa.binary(16)))
+        self._made.append(self._makers_of(batch))
         for name, type_ in self._types.items():
             values = batch.column(name)
             self._answers[name].append(values if values.type == type_ else values.cast(type_))
@@ -351,10 +350,11 @@ class _Found:
         return np.asarray(numbers, np.int32)[distinct.equals]
 
     def write(self, sink: pa.NativeFile) -> int:
-        """Writes the bucket; how many distinct rows it has."""
-        return write_bucket(
+        """Writes the part; how many rows it has."""
+        prints = pa.chunked_array(self._prints, pa.binary(16)).combine_chunks()
+        write_part(
             sink,
-            np.concatenate([np.empty((0, 2), np.uint64), *self._halves]),
+            prints,
             np.concatenate([np.empty(0, np.int32), *self._made]),
             list(self._makers),
             {
@@ -362,15 +362,11 @@ class _Found:
                 for name, parts in self._answers.items()
             },
         )
+        return len(prints)
 
 
 def _encoded(column: pa.Array) -> pa.DictionaryArray:
     return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-
-
-def _halves(fingerprints: pa.Array) -> np.ndarray:
-    """The words of each, `(rows, 2) uint64`; one that has not 16 bytes is an error of Arrow."""
-    return words(fingerprints.cast(pa.binary(16)).cast(pa.binary()))
 
 
 def _maker(values: Sequence[Any]) -> str:

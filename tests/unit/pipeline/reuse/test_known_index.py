@@ -11,15 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batchinfer.contracts import DataFile
 from batchinfer.pipeline.reuse.carried_rows import CarriedRows
 from batchinfer.pipeline.reuse.known_index import (
     MADE,
     AnsweringModel,
-    BuiltBucket,
+    BuiltPart,
     IndexPlan,
     KnownIndex,
-    bucket_count,
-    build_bucket,
+    PartFiles,
+    build_part,
+    share_out,
 )
 
 OURS, OTHERS = "d" * 64, "e" * 64
@@ -51,18 +53,18 @@ def rows_of(numbers: range, **columns: Any) -> pa.Table:
 
 
 def prints(number: int) -> bytes:
-    """Spread over all buckets, as hashes are."""
+    """Spread over all numbers, as hashes are."""
     return np.array([number * 0x9E3779B97F4A7C15 % 2**64, number], "<u8").tobytes()
 
 
-def built(folder: Path, *tables: pa.Table, buckets: int = 2) -> tuple[KnownIndex, list[str]]:
+def built(folder: Path, *tables: pa.Table, parts: int = 2) -> tuple[KnownIndex, list[str]]:
     for number, table in enumerate(tables):
         pq.write_table(table, folder / f"{number}.parquet", write_page_checksum=True)
     files = tuple(f"{number}.parquet" for number in range(len(tables)))
-    plan = IndexPlan(
-        str(folder), files, AnsweringModel(OURS, OUTPUTS), str(folder), "run-9", buckets
-    )
-    found: list[BuiltBucket] = [one for at in range(buckets) for one in build_bucket(plan, at)]
+    plan = IndexPlan(str(folder), AnsweringModel(OURS, OUTPUTS), str(folder), "run-9")
+    found: list[BuiltPart] = [
+        one for at in range(parts) for one in build_part(plan, PartFiles(files[at::parts]))
+    ]
     warnings = list(dict.fromkeys(warning for one in found for warning in one.warnings))
     rows = sum(one.rows for one in found)
     return KnownIndex(str(folder), tuple(one.file for one in found), rows), warnings
@@ -73,17 +75,17 @@ def numbers_known(index: KnownIndex, among: range) -> list[int]:
     return [n for n, place in zip(among, at, strict=True) if place >= 0]
 
 
-@pytest.mark.parametrize("buckets", [1, 3])
-def test_rows_of_all_files_are_known_with_what_made_them(tmp_path: Path, buckets: int) -> None:
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_rows_of_all_files_are_known_with_what_made_them(tmp_path: Path, parts: int) -> None:
     runs = pa.array(["run-1" if n % 3 else "run-2" for n in range(30, 50)])
     index, warnings = built(
         tmp_path,
         rows_of(range(30)),
         rows_of(range(30, 50), run_id=runs, source_version=7),
         rows_of(range(10)),  # once more
-        buckets=buckets,
+        parts=parts,
     )
-    assert (index.rows, warnings) == (50, [])
+    assert (index.rows, warnings) == (60, [])
     known = CarriedRows(index)
     asked = [40, 5, 42, 99]
     at = known.find(pa.array([prints(n) for n in asked], pa.binary()))
@@ -136,15 +138,8 @@ def test_files_that_are_damaged_or_gone_are_left_out_and_told(tmp_path: Path) ->
     content[column.data_page_offset + column.total_compressed_size - 3] ^= 4
     (tmp_path / "0.parquet").write_bytes(content)
     pq.write_table(rows_of(range(20, 24)), tmp_path / "1.parquet")
-    plan = IndexPlan(
-        str(tmp_path),
-        ("0.parquet", "1.parquet", "gone.parquet"),
-        AnsweringModel(OURS, OUTPUTS),
-        str(tmp_path),
-        "run-9",
-        1,
-    )
-    [one] = build_bucket(plan, 0)
+    plan = IndexPlan(str(tmp_path), AnsweringModel(OURS, OUTPUTS), str(tmp_path), "run-9")
+    [one] = build_part(plan, PartFiles(("0.parquet", "1.parquet", "gone.parquet")))
     index = KnownIndex(str(tmp_path), (one.file,), one.rows)
     assert numbers_known(index, range(30)) == [20, 21, 22, 23]
     damaged, gone = one.warnings
@@ -152,12 +147,34 @@ def test_files_that_are_damaged_or_gone_are_left_out_and_told(tmp_path: Path) ->
     assert "gone.parquet is not there" in gone
 
 
-def test_buckets_fit_into_a_worker_and_are_no_more_than_that_takes() -> None:
-    assert [bucket_count(rows, 30 * rows, 4) for rows in (1, 600_000, 10**7, 10**8)] == [
-        1,
-        2,
-        4,
-        13,
+def files_of(*rows: int, size: int = 30) -> list[DataFile]:
+    """Files with so many rows, and so many bytes a row."""
+    return [
+        DataFile(path=f"{number}.parquet", size=size * each, rows=each)
+        for number, each in enumerate(rows)
     ]
-    assert bucket_count(1000, 2**30, 4) == 4
-    assert bucket_count(0, 0, 4) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "workers", "parts"),
+    [
+        (files_of(1), 4, 1),
+        (files_of(300_000, 300_000), 4, 2),
+        (files_of(*[500_000] * 20), 4, 4),
+        (files_of(*[500_000] * 20), 64, 8),
+        (files_of(*[500_000] * 200), 4, 13),
+        (files_of(*[10] * 100, size=2**20), 8, 4),
+        (files_of(0, 0), 4, 1),
+    ],
+)
+def test_parts_fit_into_a_worker_and_are_no_more_than_that_takes(
+    files: list[DataFile], workers: int, parts: int
+) -> None:
+    dealt = share_out(files, workers)
+    assert len(dealt) == parts
+    assert [path for part in dealt for path in part.paths] == [file.path for file in files]
+
+
+def test_parts_have_about_as_many_rows() -> None:
+    dealt = share_out(files_of(900_000, *[100_000] * 9), 2)
+    assert [len(part.paths) for part in dealt] == [1, 9]
