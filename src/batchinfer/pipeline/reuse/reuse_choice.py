@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 # Seconds of one worker for each published row that is read and sorted, and for each row that is
 # looked up and put together (2 cores, docs/benchmarks.md).
-_INDEX_S, _LOOKUP_S = 4e-7, 3e-7
+_INDEX_S, _LOOKUP_S = 2.5e-7, 3e-7
 # What may be saved has to exceed the cost by this factor: the rows that have changed are scored.
 _WORTH = 1.5
 # The index lies in the page cache of each machine: some 30 bytes a row and the predictions.

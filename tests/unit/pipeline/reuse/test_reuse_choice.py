@@ -58,7 +58,7 @@ M = 1_000_000
             5e-6,
             1,
             "yes: 1,000,000 published rows of slice 2026-11-21; the model takes up to 5.0 s of the "
-            "workers for them, and to look them up costs about 0.7 s",
+            "workers for them, and to look them up costs about 0.6 s",
         ),
         ("auto", [M], M, 5e-7, 0, "no: 1,000,000 published rows of slice 2026-11-21; the model "),
         ("auto", [9 * M], 1000, 5e-6, 0, "no: 9,000,000 published rows of slice 2026-11-21; "),
