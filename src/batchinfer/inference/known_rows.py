@@ -139,7 +139,7 @@ class KnownRows:
 
     def _follow(self, asked: np.ndarray, found: np.ndarray, begin: int) -> None:
         """Holds rows against the known ones from the place `begin` on, which may be none; those
-        that are equal, and were not found yet, are found.
+        that are equal are found.
         """
         for part, start, end in zip(self._parts, self._starts[:-1], self._starts[1:], strict=True):
             low, high = max(begin, int(start)), min(begin + len(asked), int(end))
@@ -147,7 +147,6 @@ class KnownRows:
                 continue
             rows, known = slice(low - begin, high - begin), part.words[low - start : high - start]
             equal = (asked[rows, 0] == known[:, 0]) & (asked[rows, 1] == known[:, 1])
-            equal &= found[rows] < 0
             found[rows][equal] = np.flatnonzero(equal) + low
 
     def _search(self, asked: np.ndarray) -> np.ndarray:
