@@ -103,7 +103,7 @@ class WantedColumns:
 
     def hold(self, got: Sequence[str]) -> Held:
         """How the columns of a file differ."""
-        wanted, rules = set(self.names.values()), self.rules
+        wanted, there, rules = set(self.names.values()), set(got), self.rules
         new = list(dict.fromkeys(name for name in got if name not in wanted))
         twice = [
             name
@@ -113,7 +113,7 @@ class WantedColumns:
         gone = {
             column: name
             for column, name in self.names.items()
-            if name not in got and column != self.optional
+            if name not in there and column != self.optional
         }
         alike = {
             column: found for column, name in gone.items() if (found := look_alikes(name, new))

@@ -127,8 +127,9 @@ def _read_split(
     rescue: bool,
 ) -> Iterator[Parsed]:
     line = split.line
-    new = [name for name in split.new if name not in names.values()]
-    left_out = [] if rescue else new
+    declared = set(names.values())
+    new = [name for name in split.new if name not in declared]
+    left_out = set[str]() if rescue else set(new)
     with open_parquet(split.file.path) as parquet:
         # The file that is open now is the one that was listed, and at the end it still is.
         check_unchanged(split.file)
@@ -161,10 +162,10 @@ class _Others:
 
     @classmethod
     def of(cls, batch: pa.RecordBatch, split: ParquetSplit, new: Sequence[str]) -> _Others:
-        stored = [name for name in batch.schema.names if name in new]
-        folders = {name: split.partition[name] for name in new if name not in stored}
         types = {name: split.new[name] for name in new}
-        return cls(batch.select(stored), types, folders)
+        stored = {name: None for name in batch.schema.names if name in types}
+        folders = {name: split.partition[name] for name in new if name not in stored}
+        return cls(batch.select(list(stored)), types, folders)
 
     def rescued(self, kept: pa.BooleanArray) -> pa.Array:
         """The column for them, of the rows that are kept."""
@@ -272,7 +273,7 @@ def _checked(
         bad,
         batch.num_rows,
         0,
-        cut=sum(nanoseconds_of(rows.column(name)) for name in fields if name in rows.schema.names),
+        cut=sum(nanoseconds_of(rows.column(name)) for name in fields if _has(rows, name)),
     )
     return conserved(parsed, batch.num_rows, where.path)
 
@@ -284,13 +285,18 @@ def _column(
     it.
     """
     inside = name in split.partition
-    if name not in rows.schema.names:
+    if not _has(rows, name):
         value = partition_value(split.partition[name], type_) if inside else pa.scalar(None, type_)
         return pa.repeat(value, rows.num_rows)
     values = conform(rows.column(name), type_)
     if inside:
         _check_folder(values, name, split, lines)
     return values
+
+
+def _has(rows: pa.RecordBatch, name: str) -> bool:
+    """Whether the file has the column; by Arrow's own index, for there may be thousands."""
+    return rows.schema.get_field_index(name) >= 0
 
 
 def _check_folder(values: pa.Array, name: str, split: ParquetSplit, lines: np.ndarray) -> None:
