@@ -100,11 +100,15 @@ def test_a_condition_that_leaves_no_rows_or_cannot_be_computed(numbers, suite_of
         "condition_parser: spark}",
         "column_mean_to_be_between: {column: score, min_value: 0, row_condition: gone > 100, "
         "condition_parser: spark}",
+        "column_mean_to_be_between: {column: n, min_value: 100}",
+        "column_max_to_be_between: {column: score, min_value: 5, row_condition: n > 100, "
+        "condition_parser: spark}",
     )
     report = run_suite(numbers, suite, "conditions")
     assert report.results[0]["message"].endswith("holds: no rows")
+    assert report.results[2]["message"].endswith("observed 9.5")
     assert "could not be computed" in report.results[1]["message"]
-    assert [result["success"] for result in report.results] == [True, False]
+    assert [result["success"] for result in report.results] == [True, False, False, True]
 
 
 def test_what_ends_the_library_s_run_is_one_expectation_s_fault(numbers, suite_of) -> None:

@@ -152,6 +152,8 @@ class _Run:
         variables: Any = context.variables
         variables.progress_bars = {"globally": False, "metric_calculations": False}
         self._batches = rows.batches(context, name)
+        # By condition: every broken expectation asks, and Spark answers with a job.
+        self._empty: dict[str, bool] = {}
 
     def findings(self) -> list[Finding]:
         """What was found, in the suite's order."""
@@ -233,12 +235,14 @@ class _Run:
         columns = set(self._rows.columns)
         if not all(name in columns or name.partition(".")[0] in columns for name in item.columns()):
             return found
+        condition = self._condition(place)
         try:
-            empty = self._rows_of(place).is_empty()
+            if condition not in self._empty:
+                self._empty[condition] = self._rows_of(place).is_empty()
         except self._rows.faults:
+            # A condition that cannot be computed has been told by the library.
             return found
-        # A condition that cannot be computed has been told by the library.
-        return Finding(True, {"element_count": 0}) if empty else found
+        return Finding(True, {"element_count": 0}) if self._empty[condition] else found
 
     def _judged(self, rows: JudgedRows, places: Sequence[int]) -> dict[int, Finding]:
         """What the library finds, by place in the suite; with examples of what broke."""
