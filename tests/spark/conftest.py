@@ -37,6 +37,8 @@ def spark() -> Iterator[SparkSession]:
             # the default of 50 costs seconds a table
             "spark.databricks.delta.snapshotPartitions": 2,
             "spark.sql.codegen.wholeStage": False,  # compiling takes longer than the rows do
+            # five calls of the JVM for each word about a column, to name its line in errors
+            "spark.python.sql.dataFrameDebugging.enabled": False,
             "spark.log.level": "ERROR",
         },
         java_options=("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
