@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from pyarrow.fs import FileSystem
 
-from batchinfer.checked_parquet import check_file, damage_among, page_checks
+from batchinfer.checked_parquet import CheckedParquetFile, damage
 from batchinfer.contracts import BUNDLE_DIGEST, SLICE, runs_schema
 from batchinfer.errors import InputError
 from batchinfer.lake.creation import ensure_table
@@ -26,10 +25,15 @@ from batchinfer.lake.delta import commit
 from batchinfer.lake.snapshots import exists, file_actions, open_table
 from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.table_places import open_filesystem, storage_faults
-from batchinfer.lake.table_rows import read_table_rows
+from batchinfer.object_stores import side_by_side
 
 _SKIP_BY = ("pipeline", "started_at")
 _AT_ONCE = 32
+_TOLD_APART = ("pipeline", "command", SLICE, BUNDLE_DIGEST)
+"""The columns that say whether a row is wanted."""
+_MICROS = pa.timestamp("us", "UTC")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ def append_run(uri: str, row: Mapping[str, Any]) -> int:
     if unknown:
         raise InputError(f"unknown columns of the runs table: {unknown}; it has {schema.names}")
     try:
-        batch = pa.RecordBatch.from_pylist([{name: row.get(name) for name in schema.names}], schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        batch = _batch_of(row, schema)
+    except (pa.ArrowInvalid, TypeError) as error:
         raise InputError(f"a row of the runs table: {error}; its columns are {schema}") from error
     ensure_table(
         uri,
@@ -83,6 +87,28 @@ def append_run(uri: str, row: Mapping[str, Any]) -> int:
     with StagedWriter(uri, schema, (), _SKIP_BY) as writer:
         writer.write(batch, {})
         return commit(uri, writer.close(), even_if_stopped=True)
+
+
+def _batch_of(row: Row, schema: pa.Schema) -> pa.RecordBatch:
+    """The row as Arrow's. It goes by way of JSON: to take Python's own values Arrow imports pandas,
+    which takes longer than all else that a short command does.
+    """
+    import pyarrow.json as pj
+
+    text = json.dumps(row, default=_text_of_moment).encode()
+    table = pj.read_json(
+        pa.BufferReader(text),
+        pj.ReadOptions(use_threads=False, block_size=len(text)),
+        pj.ParseOptions(explicit_schema=schema),
+    )
+    [batch] = table.to_batches()
+    return batch
+
+
+def _text_of_moment(value: object) -> str:
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return value.astimezone(dt.timezone.utc).isoformat()
+    raise TypeError(f"got {value!r}, which is no text, number or aware datetime")
 
 
 def latest_runs(
@@ -109,18 +135,19 @@ def latest_runs(
     """
     if not exists(uri):
         return {}
-    wanted = (ds.field("pipeline") == pipeline) & ds.field(SLICE).is_valid()
-    if command is not None:
-        wanted &= ds.field("command") == command
-    if bundle_digest is not None:
-        wanted &= ds.field(BUNDLE_DIGEST) == bundle_digest
-    table = open_table(uri)
-    if newest is None:
-        rows = read_table_rows(table, wanted=wanted)
-    else:
-        with storage_faults(uri, "read the runs table"):
-            rows = _newest(uri, _starts(table, pipeline), wanted, newest)
-    return {row[SLICE]: _as_run(row) for row in rows.sort_by("started_at").to_pylist()}
+
+    def wanted(row: Row) -> bool:
+        return (
+            row["pipeline"] == pipeline
+            and row[SLICE] is not None
+            and command in (None, row["command"])
+            and bundle_digest in (None, row[BUNDLE_DIGEST])
+        )
+
+    with storage_faults(uri, "read the runs table"):
+        files = _starts(open_table(uri), pipeline)
+        rows = _newest(uri, files, wanted, newest)
+    return {row[SLICE]: _as_run(row) for row in reversed(rows)}
 
 
 def last_attempts(
@@ -140,7 +167,10 @@ def last_attempts(
     found: dict[str, LatestRun] = {}
     if not slices or not exists(uri):
         return found
-    wanted = (ds.field("pipeline") == pipeline) & (ds.field("command") == command)
+
+    def wanted(row: Row) -> bool:
+        return (row["pipeline"], row["command"]) == (pipeline, command) and row[SLICE] in slices
+
     filesystem, root = open_filesystem(uri)
     with storage_faults(uri, "read the runs table"):
         files = _starts(open_table(uri), pipeline)
@@ -151,8 +181,7 @@ def last_attempts(
             ):
                 break
             paths = [f"{root}/{unquote(path)}" for _, path in files[at : at + _AT_ONCE]]
-            among = wanted & ds.field(SLICE).isin(list(slices))
-            for row in _rows_among(filesystem, paths, among).to_pylist():
+            for row in _rows_among(filesystem, paths, wanted):
                 known = found.get(row[SLICE])
                 if known is None or row["started_at"] > known.started_at:
                     found[row[SLICE]] = _as_run(row)
@@ -170,13 +199,16 @@ def newest_attempts(uri: str, pipeline: str, command: str, count: int) -> list[L
     """
     if not exists(uri):
         return []
-    wanted = (ds.field("pipeline") == pipeline) & (ds.field("command") == command)
+
+    def wanted(row: Row) -> bool:
+        return (row["pipeline"], row["command"]) == (pipeline, command)
+
     with storage_faults(uri, "read the runs table"):
         rows = _newest(uri, _starts(open_table(uri), pipeline), wanted, count)
-    return [_as_run(row) for row in rows.sort_by([("started_at", "descending")]).to_pylist()]
+    return [_as_run(row) for row in rows]
 
 
-def _as_run(row: Mapping[str, Any]) -> LatestRun:
+def _as_run(row: Row) -> LatestRun:
     return LatestRun(
         row["run_id"],
         row["started_at"],
@@ -189,34 +221,58 @@ def _as_run(row: Mapping[str, Any]) -> LatestRun:
 
 
 def _newest(
-    uri: str, files: Sequence[tuple[dt.datetime, str]], wanted: ds.Expression, count: int
-) -> pa.Table:
-    """So many rows, those that started last. Files are opened, the newest first, until all others
-    hold older rows only.
+    uri: str,
+    files: Sequence[tuple[dt.datetime, str]],
+    wanted: Callable[[Row], bool],
+    count: int | None,
+) -> list[Row]:
+    """So many rows, those that started last, the newest first; all if None. Files are opened, the
+    newest first, until all others hold older rows only.
     """
     filesystem, root = open_filesystem(uri)
-    rows, opened = runs_schema().empty_table(), 0
-    while opened < len(files):
-        if rows.num_rows == count and rows["started_at"][-1].as_py() >= files[opened][0]:
+    rows: list[Row] = []
+    at_once = len(files) if count is None else count
+    for at in range(0, len(files), max(1, at_once)):
+        if len(rows) == count and rows[-1]["started_at"] >= files[at][0]:
             break
-        paths = [f"{root}/{unquote(path)}" for _, path in files[opened : opened + count]]
-        more = _rows_among(filesystem, paths, wanted)
-        rows = (
-            pa.concat_tables([rows, more]).sort_by([("started_at", "descending")]).slice(0, count)
-        )
-        opened += count
+        paths = [f"{root}/{unquote(path)}" for _, path in files[at : at + at_once]]
+        rows += _rows_among(filesystem, paths, wanted)
+        rows = sorted(rows, key=lambda row: row["started_at"], reverse=True)[:count]
     return rows
 
 
-def _rows_among(filesystem: FileSystem, paths: Sequence[str], wanted: ds.Expression) -> pa.Table:
+def _rows_among(
+    filesystem: FileSystem, paths: Sequence[str], wanted: Callable[[Row], bool]
+) -> list[Row]:
     """The rows of these files that are wanted."""
-    for path in paths:
-        check_file(filesystem, path)
-    dataset = ds.dataset(paths, schema=runs_schema(), filesystem=filesystem, format="parquet")
-    try:
-        return dataset.to_table(filter=wanted, fragment_scan_options=page_checks())
-    except (OSError, pa.ArrowException) as error:
-        raise damage_among(filesystem, paths, error) or error from error
+
+    def read(path: str) -> list[Row]:
+        try:
+            with CheckedParquetFile(filesystem, path) as file:
+                return [row for batch in file.iter_batches() for row in _chosen(batch, wanted)]
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            raise damage(path, error) or error from error
+
+    return [row for rows in side_by_side(filesystem, read, paths) for row in rows]
+
+
+def _chosen(batch: pa.RecordBatch, wanted: Callable[[Row], bool]) -> Iterator[Row]:
+    # Reports are long, so they are made Python's of wanted rows alone.
+    rest = batch.drop_columns(["started_at"])
+    told = zip(_moments(batch["started_at"]), batch.select(_TOLD_APART).to_pylist(), strict=True)
+    for place, (start, facts) in enumerate(told):
+        if wanted(facts):
+            [row] = rest.slice(place, 1).to_pylist()
+            yield row | {"started_at": start}
+
+
+def _moments(values: pa.Array) -> list[dt.datetime | None]:
+    """Times as Python's; Arrow would import pandas to make them."""
+    micros = values if values.type == _MICROS else values.cast(_MICROS)
+    return [
+        None if count is None else _EPOCH + dt.timedelta(microseconds=count)
+        for count in micros.view("int64").to_pylist()
+    ]
 
 
 def _starts(table: DeltaTable, pipeline: str) -> list[tuple[dt.datetime, str]]:
@@ -226,17 +282,15 @@ def _starts(table: DeltaTable, pipeline: str) -> list[tuple[dt.datetime, str]]:
     actions = file_actions(table)
 
     def column(name: str) -> list[Any]:
-        return (
-            actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows
-        )
+        return actions[name].to_pylist() if name in actions.column_names else no_facts
 
-    told = zip(
-        column("max.started_at"),
-        column("path"),
-        column("min.pipeline"),
-        column("max.pipeline"),
-        strict=True,
-    )
+    no_facts = [None] * actions.num_rows
+    starts = no_facts
+    if "max.started_at" in actions.column_names:
+        starts = [
+            start for chunk in actions["max.started_at"].chunks for start in _moments(chunk)
+        ]
+    told = zip(starts, column("path"), column("min.pipeline"), column("max.pipeline"), strict=True)
     latest = dt.datetime.max.replace(tzinfo=dt.timezone.utc)  # of a file that does not tell
     files = [
         (start or latest, path)
