@@ -31,10 +31,11 @@ def step_sections() -> dict[str, Mapping[str, type[BaseModel]]]:
 
     Runs on: driver.
     """
-    from batchinfer import prepare, transforms
+    from batchinfer import transforms
+    from batchinfer.prepare.parse_prepare import STEPS
 
     return {
-        "prepare": prepare.STEPS,
+        "prepare": STEPS,
         "features": transforms.STEPS,
         "postprocess": transforms.AFTER_STEPS,
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,6 @@ from batchinfer.hints import Hint
 from batchinfer.lake.table_places import open_filesystem, plain_place, storage_faults
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import table_steps
-from batchinfer.prepare import Join
 from batchinfer.spark.foreign_files import HINT, MARK
 
 if TYPE_CHECKING:
@@ -109,6 +107,8 @@ def look_deep(context: Context) -> DeepReport:
     Raises:
         StorageError: a table's log cannot be read, or storage fails.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     files = [file for table in _tables(context) for file in _files(table)]
     files += _source_files(context)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="deep") as pool:
@@ -285,6 +285,7 @@ def _tables(context: Context) -> list[str]:
 def _joined(environment: Environment, pipeline: Pipeline) -> list[str]:
     """The tables that steps of `prepare` join."""
     from batchinfer.lake.delta import exists
+    from batchinfer.prepare.join import Join
 
     lake = environment.lake
     places = [

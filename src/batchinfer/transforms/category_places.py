@@ -7,14 +7,17 @@ Owns the lookup table from value to place, and the stable hash. Knows no step.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from batchinfer.transforms.column import Coded, kind
+
+if TYPE_CHECKING:
+    import pyarrow.compute as pc
 
 _FEW = 64
 """Up to so many distinct values a Python dict is quicker than Arrow's index_in, which builds its
@@ -22,18 +25,36 @@ table at each call.
 """
 
 
+_PYTHON = {"text": str, "integer": int, "bool": bool}
+"""What categories of each kind of column are."""
+
+
 class Lookup:
-    """Places of known categories of one type; -1 for a value that is not among them."""
+    """Places of known categories of one type; -1 for a value that is not among them.
+
+    Raises:
+        TypeError: a category that is no value of the type.
+    """
 
     def __init__(self, categories: Sequence[Any], type_: pa.DataType) -> None:
         self._places = {category: place for place, category in enumerate(categories)}
-        self._options = pc.SetLookupOptions(value_set=pa.array(categories, type_))
-        self._type = type_
+        self._categories, self._type = categories, type_
+        if strange := [one for one in categories if not isinstance(one, _PYTHON[kind(type_)])]:
+            raise TypeError(f"got the category {strange[0]!r}; allowed: values of {type_}")
+
+    @cached_property
+    def _options(self) -> pc.SetLookupOptions:
+        # Of few values nobody asks for it, and to take Python's values Arrow imports pandas.
+        import pyarrow.compute as pc
+
+        return pc.SetLookupOptions(value_set=pa.array(self._categories, self._type))
 
     def places(self, values: pa.Array) -> np.ndarray:
         """(values,) int64."""
         if len(values) <= _FEW:
             return np.array([self._places.get(value, -1) for value in values.to_pylist()], np.int64)
+        import pyarrow.compute as pc
+
         found = pc.call_function("index_in", [values.cast(self._type)], self._options)
         return found.fill_null(-1).to_numpy().astype(np.int64)
 

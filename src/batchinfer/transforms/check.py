@@ -14,23 +14,19 @@ import pyarrow.types as pt
 
 from batchinfer.contracts import Problem
 from batchinfer.transforms.column import NUMBERS, UNKNOWN, kind, plain_type
-from batchinfer.transforms.step import Fields, RowStep, State, StepProblem
-from batchinfer.transforms.steps.dates import DateParts
-from batchinfer.transforms.steps.derived import SECTION, Derive
-from batchinfer.transforms.steps.encode import EmbeddingIndex, Frequency, Hashing, OneHot, Ordinal
-from batchinfer.transforms.steps.image import Image
-from batchinfer.transforms.steps.keep import only_kept
+from batchinfer.transforms.known_steps import STEPS
+from batchinfer.transforms.step import KEEP, SECTION, Fields, RowStep, State, StepProblem
 
 UNTOLD = "untold"
 _ABSENT = re.compile(r"no column '(.*?)'[;:]")
-_ENCODERS: tuple[type[RowStep], ...] = (
-    OneHot,
-    Ordinal,
-    Hashing,
-    Frequency,
-    EmbeddingIndex,
-    DateParts,
-    Image,
+_ENCODERS = (
+    "one_hot",
+    "ordinal",
+    "hashing",
+    "frequency",
+    "embedding_index",
+    "date_parts",
+    "image",
 )
 """Steps that make numbers of what is none, as they are proposed."""
 
@@ -118,7 +114,9 @@ def check_steps(
                     )
                 )
     # Columns as they are feed a model that takes them so: `train` asks for a matrix by itself.
-    as_they_are = only_kept(steps) or (target is None and all(isinstance(s, Derive) for s in steps))
+    as_they_are = only_kept(steps) or (
+        target is None and all(step.name == SECTION for step in steps)
+    )
     if not as_they_are:
         problems += _not_for_a_matrix(steps, fields, found, excluded)
     return sorted(
@@ -149,7 +147,7 @@ def _not_for_a_matrix(
         if name in found.read or name in excluded:
             continue
         if kind(type_) not in (*NUMBERS, "vector", "unknown"):
-            derived = name in steps[place].feeds and isinstance(steps[place], Derive)
+            derived = name in steps[place].feeds and steps[place].name == SECTION
             message = (
                 f"is {type_}, and nothing reads it: no expression, and no step of features makes a "
                 f"number of it; allowed: {_a_step_for(type_)}no such expression"
@@ -168,9 +166,24 @@ def _not_for_a_matrix(
     return problems
 
 
+def only_kept(steps: Sequence[RowStep]) -> bool:
+    """True for steps that change nothing, whatever is derived before: the model gets columns."""
+    kept = [step.name == KEEP for step in steps if step.name != SECTION]
+    return bool(kept) and all(kept)
+
+
+def kept_columns(steps: Sequence[RowStep]) -> list[str]:
+    """The columns of steps that change nothing, in order of first mention; then those that are
+    derived for the model.
+    """
+    named = dict.fromkeys(name for step in steps if step.name == KEEP for name in step.columns)
+    derived = [name for step in steps if step.name == SECTION for name in step.feeds]
+    return list(dict.fromkeys([*named, *derived]))
+
+
 def _encoders_of(type_: pa.DataType) -> str:
     """The steps that take this type and make numbers of it; empty where there are none."""
-    return ", ".join(step.name for step in _ENCODERS if kind(type_) in step.accepts)
+    return ", ".join(name for name in _ENCODERS if kind(type_) in STEPS[name].accepts)
 
 
 def _a_step_for(type_: pa.DataType) -> str:
@@ -255,6 +268,6 @@ def _position(step: RowStep, place: int) -> int:
 
 
 def _path(step: RowStep, place: int) -> tuple[str | int, ...]:
-    if isinstance(step, Derive):
+    if step.name == SECTION:
         return (SECTION,)
     return ("features", _position(step, place), step.name, "columns")

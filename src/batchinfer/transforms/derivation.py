@@ -6,16 +6,19 @@ nor how a pipeline file is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pyarrow as pa
 
 from batchinfer.config.suggestions import among
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE, Problem
 from batchinfer.transforms.column import UNKNOWN
-from batchinfer.transforms.expressions import Expression, ExpressionError, parse_expression
-from batchinfer.transforms.steps.derived import SECTION, Derive, derived_type
+from batchinfer.transforms.step import SECTION, RowStep
+
+if TYPE_CHECKING:
+    from batchinfer.transforms.expressions import Expression
+    from batchinfer.transforms.steps.derived import Derive
 
 _ADDED: tuple[str, ...] = (SLICE, SOURCE_FILE, SOURCE_LINE)
 
@@ -54,8 +57,15 @@ def check_derivation(
     for name in names:
         walk.take(name, written[name])
     sound = walk.sound
-    step = Derive.of({name: one.text for name, one in sound.items()}) if sound else None
-    return CheckedDerivation(step, walk.unknown, walk.problems)
+    return CheckedDerivation(_step_of(sound), walk.unknown, walk.problems)
+
+
+def _step_of(sound: Mapping[str, Expression]) -> Derive | None:
+    if not sound:
+        return None
+    from batchinfer.transforms.steps.derived import Derive
+
+    return Derive.of({name: one.text for name, one in sound.items()})
 
 
 class _Walk:
@@ -73,6 +83,10 @@ class _Walk:
         self.problems: list[Problem] = []
 
     def take(self, name: str, text: Any) -> None:
+        # The language of expressions is large, and most pipelines derive nothing.
+        from batchinfer.transforms.expressions import ExpressionError, parse_expression
+        from batchinfer.transforms.steps.derived import derived_type
+
         found: list[str] = []
         if reason := self.taken.get(name.lower()):
             found.append(f"got the name {name}, {reason}; allowed: other names")
@@ -128,6 +142,8 @@ def read_columns(raw: Any) -> list[str]:
     written: dict[Any, Any] = raw if isinstance(raw, dict) else {}
     read: dict[str, None] = {}
     for text in written.values():
+        from batchinfer.transforms.expressions import ExpressionError, parse_expression
+
         try:
             found = parse_expression(text).columns if isinstance(text, str) else ()
         except ExpressionError:
@@ -139,3 +155,10 @@ def read_columns(raw: Any) -> list[str]:
 def derived_names(raw: Any) -> list[str]:
     """The names of the columns that `derive` makes, as far as they are names."""
     return [name for name in raw if isinstance(name, str)] if isinstance(raw, dict) else []
+
+
+def split_derived(steps: Sequence[RowStep]) -> tuple[dict[str, str], list[RowStep]]:
+    """The named expressions of steps, and the steps besides."""
+    derives = [cast("Derive", step) for step in steps if step.name == SECTION]
+    derived = {name: text for step in derives for name, text in step.expressions}
+    return derived, [step for step in steps if step.name != SECTION]

@@ -1,7 +1,7 @@
 """`PostProcess`: the steps after the model with their states, applied to the predictions of any
 rows.
 
-Owns the registry of these steps, their check against the model's prediction columns, and their JSON
+Owns their check against the model's prediction columns, and their JSON
 form in a bundle.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,19 +18,15 @@ import pyarrow as pa
 from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import Problem
 from batchinfer.errors import ModelError
-from batchinfer.transforms.after_step import AfterStep, Frame
 from batchinfer.transforms.fitted import TransformPipeline
+from batchinfer.transforms.known_steps import AFTER_STEPS
 from batchinfer.transforms.parse import dump_steps, parse_items
 from batchinfer.transforms.step import Fields, Json, StepProblem
-from batchinfer.transforms.steps.after import ClipAfter, LabelMap, Round, Softmax, Threshold, TopK
-from batchinfer.transforms.steps.calibrate import Calibrate
-from batchinfer.transforms.steps.inverse import Inverse
+
+if TYPE_CHECKING:
+    from batchinfer.transforms.after_step import AfterStep, Frame
 
 FORMAT = 1
-AFTER_STEPS: dict[str, type[AfterStep]] = {
-    step.name: step
-    for step in (Threshold, LabelMap, Calibrate, Softmax, TopK, Round, ClipAfter, Inverse)
-}
 
 
 def parse_after(raw: Sequence[Mapping[str, Any]]) -> tuple[list[AfterStep], list[Problem]]:
@@ -53,6 +49,9 @@ def check_after(
 
     Runs on: driver.
     """
+    from batchinfer.transforms.steps.calibrate import Calibrate
+    from batchinfer.transforms.steps.inverse import Inverse
+
     now = dict(fields)
     calibrated = False
     for place, step in enumerate(steps):
@@ -100,6 +99,9 @@ def fit_after(
     Raises:
         StepProblem: a step does not fit, or needs rows with a target.
     """
+    from batchinfer.transforms.steps.calibrate import Calibrate
+    from batchinfer.transforms.steps.inverse import Inverse
+
     frame = {name: value for name, value in predictions.items() if isinstance(value, pa.Array)}
     fields = {name: getattr(value, "type", value) for name, value in predictions.items()}
     states: dict[str, Json] = {}

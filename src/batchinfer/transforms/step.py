@@ -40,6 +40,10 @@ from batchinfer.transforms.column import (
 from batchinfer.transforms.statistics import Statistic
 from batchinfer.transforms.supervised import HIDDEN, TARGET
 
+SECTION = "derive"
+"""The section of a pipeline file that is one step, and the name of that."""
+KEEP = "keep"
+"""The step that changes nothing."""
 Json = Any
 State = dict[str, Any] | None
 Fields = dict[str, pa.DataType]
@@ -76,7 +80,8 @@ class Item(Described):
         bundle made with another version is refused.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # A pipeline has a few of the steps that stand in a module with it.
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
     name: ClassVar[str]
     version: ClassVar[int] = 1

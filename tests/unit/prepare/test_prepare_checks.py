@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from batchinfer.prepare import Join, check_prepare
+from batchinfer.prepare.join import Join
+from batchinfer.prepare.parse_prepare import check_prepare
 from batchinfer.prepare.spans import span_us
 
 FIELDS = {

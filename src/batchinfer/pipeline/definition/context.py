@@ -10,7 +10,7 @@ import datetime as dt
 import os
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -60,6 +60,19 @@ def _make_importable(root: Path) -> None:
     known = os.environ.get("PYTHONPATH", "")
     if place not in known.split(os.pathsep):
         os.environ["PYTHONPATH"] = os.pathsep.join(part for part in (known, place) if part)
+
+
+def _derived_from(columns: Set[str], derive: Mapping[str, str]) -> set[str]:
+    """The names of expressions that read one of these columns, or another such expression."""
+    from batchinfer.transforms.expressions import ExpressionError, parse_expression
+
+    names: set[str] = set()
+    # Each expression may read those above it.
+    for name, text in derive.items():
+        with suppress(ExpressionError):  # it is refused elsewhere
+            if not (columns | names).isdisjoint(parse_expression(text).columns):
+                names.add(name)
+    return names
 
 
 @dataclass(frozen=True)
@@ -149,8 +162,6 @@ class Context:
         """Columns whose values no text shows: those that the file names, and those that are derived
         from them.
         """
-        from batchinfer.transforms.expressions import ExpressionError, parse_expression
-
         names = set(self.pipeline.sensitive)
         if self.pipeline.outcomes is not None:
             # The key of the outcomes has the same values by other names.
@@ -158,11 +169,8 @@ class Context:
             names |= {other for own, other in keys if own in names}
             if self.pipeline.train is not None and self.pipeline.train.target.column in names:
                 names.add(self.pipeline.outcomes.value)
-        # Each expression may read those above it.
-        for name, text in self.pipeline.derive.items() if names else ():
-            with suppress(ExpressionError):  # it is refused elsewhere
-                if not names.isdisjoint(parse_expression(text).columns):
-                    names.add(name)
+        if names and self.pipeline.derive:
+            names |= _derived_from(names, self.pipeline.derive)
         return SensitiveColumns(frozenset(names))
 
     @property

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.contracts import SOURCE_FILE, SOURCE_LINE, Problem
 from batchinfer.lake.ledger import fingerprint63
-from batchinfer.prepare import Deduplicate, Join, TableStep, check_prepare, parse_table_steps
-from batchinfer.prepare.table_step import type_family
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from batchinfer.prepare.table_step import TableStep
 
 _TIMES = ("date", "timestamp")
 
@@ -39,6 +39,8 @@ def check_table_steps(
     raw = document.get("prepare")
     if not isinstance(raw, list) or not raw:
         return [], dict(fields)
+    # Most pipelines have no such steps, and then nothing of them is loaded.
+    from batchinfer.prepare.parse_prepare import check_prepare
     from batchinfer.transforms import derived_names, read_columns
 
     source, train, derive = (
@@ -115,6 +117,8 @@ def _slice_problems(
     steps: Sequence[TableStep], document: Mapping[str, Any], fields: Mapping[str, pa.DataType]
 ) -> list[Problem]:
     """Steps that ask of slices what those of this source cannot tell."""
+    from batchinfer.prepare.join import Join
+
     source = _part(document, "source")
     days = source.get("slice", "ingest_date") == "ingest_date"
     changes = {**_part(source, "options"), **source}.get("changes_since")
@@ -156,6 +160,8 @@ def _of_time(rule: Any, fields: Mapping[str, pa.DataType]) -> bool:
     """Whether slices that a column names are moments; true where the column's type is not known
     yet.
     """
+    from batchinfer.prepare.table_step import type_family
+
     column: Any = rule.get("column") if isinstance(rule, Mapping) else rule
     if isinstance(rule, Mapping) and rule.get("unit"):
         return True
@@ -163,6 +169,8 @@ def _of_time(rule: Any, fields: Mapping[str, pa.DataType]) -> bool:
 
 
 def _listed_times(fields: Mapping[str, pa.DataType]) -> str:
+    from batchinfer.prepare.table_step import type_family
+
     return (
         ", ".join(name for name, type_ in fields.items() if type_family(type_) in _TIMES)
         or "there is none"
@@ -178,6 +186,10 @@ def document_of(pipeline: Pipeline) -> dict[str, Any]:
 
 def table_steps(pipeline: Pipeline) -> list[TableStep]:
     """The steps of a pipeline that has been loaded, and therefore checked."""
+    if not pipeline.prepare:
+        return []
+    from batchinfer.prepare.parse_prepare import parse_table_steps
+
     steps, problems = parse_table_steps(list(pipeline.prepare))
     if problems:
         raise ValueError("\n".join(problem.message for problem in problems))
@@ -249,6 +261,8 @@ def reads_history(pipeline: Pipeline) -> bool:
 
 def mends_keys(pipeline: Pipeline) -> bool:
     """Whether a step leaves one row a key in each slice, so that keys may repeat in what landed."""
+    from batchinfer.prepare.removal import Deduplicate
+
     return any(
         isinstance(step, Deduplicate) and step.mends(tuple(pipeline.source.key))
         for step in table_steps(pipeline)

@@ -51,7 +51,7 @@ def series_of(pipeline: Pipeline) -> Series | None:
     Runs on: driver.
     """
     from batchinfer.pipeline.definition.table_steps import table_steps
-    from batchinfer.prepare import Lag
+    from batchinfer.prepare.lookback import Lag
 
     if pipeline.train is None:
         return None

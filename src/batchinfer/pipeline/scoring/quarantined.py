@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from batchinfer.lookups.key_values import convert_value
-from batchinfer.prepare import HIDDEN
-from batchinfer.prepare.table_step import named
+from batchinfer.prepare.table_step import HIDDEN, named
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -25,7 +25,7 @@ from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_frames import slice_frame
 from batchinfer.pipeline.slices.slice_splits import empty_split, splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
-from batchinfer.prepare import RAW, REMOVED
+from batchinfer.prepare.table_step import RAW, REMOVED
 from batchinfer.spark.capacity import model_workers, profile_of, task_threads
 from batchinfer.spark.frames import quoted_name
 from batchinfer.spark.progress import RowProgress

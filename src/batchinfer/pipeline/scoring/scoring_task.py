@@ -22,7 +22,7 @@ from batchinfer.pipeline.scoring.opened_model import OpenedModel
 from batchinfer.pipeline.scoring.task_plan import ScoringPlan
 from batchinfer.pipeline.scoring.task_result import DeviceSeconds, TaskResult
 from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
-from batchinfer.prepare import RAW, REMOVED
+from batchinfer.prepare.table_step import RAW, REMOVED
 from batchinfer.spark.progress import TaskProgress
 
 if TYPE_CHECKING:

@@ -16,11 +16,12 @@ from batchinfer.contracts import Problem
 from batchinfer.errors import ConfigError, InputError, InputMissing
 from batchinfer.lake.table_places import plain_place
 from batchinfer.pipeline.definition.table_steps import dumped, table_steps
-from batchinfer.prepare import Fields, Join, TableStep
-from batchinfer.prepare.table_step import TableStepProblem
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from batchinfer.prepare.join import Join
+    from batchinfer.prepare.table_step import Fields, TableStep
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def open_preparation(
         InputError: one that lacks a column, or has another type of key.
     """
     from batchinfer.lake.snapshots import open_table
+    from batchinfer.prepare.join import Join
 
     steps = table_steps(pipeline)
     tables: dict[int, FeatureTable] = {}
@@ -141,6 +143,8 @@ def _columns(place: str, table: Any) -> dict[str, pa.DataType]:
 def _faults(
     landed: Mapping[str, pa.DataType], steps: list[TableStep], step: Join, place: str
 ) -> list[str]:
+    from batchinfer.prepare.table_step import TableStepProblem
+
     fields: Fields = dict(landed)
     for earlier in steps[: steps.index(step)]:
         try:
@@ -159,6 +163,10 @@ def prepared_fields(
     Raises:
         ConfigError: steps that do not fit the columns, with their place in the file.
     """
+    if not preparation.steps:
+        return dict(fields)
+    from batchinfer.prepare.table_step import TableStepProblem
+
     now: Fields = dict(fields)
     problems: list[Problem] = []
     for step in preparation.steps:

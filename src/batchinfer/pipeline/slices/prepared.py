@@ -25,8 +25,17 @@ from batchinfer.pipeline.slices.slice_frames import (
     table_frame,
 )
 from batchinfer.pipeline.slices.table_columns import TableColumns
-from batchinfer.prepare import HIDDEN, RAW, REMOVED, SLICE_MOMENT, SLICE_NAME, Join, Surroundings
-from batchinfer.prepare.table_step import TableStepProblem, named, type_family
+from batchinfer.prepare.join import SLICE_MOMENT, Join
+from batchinfer.prepare.table_step import (
+    HIDDEN,
+    RAW,
+    REMOVED,
+    SLICE_NAME,
+    Surroundings,
+    TableStepProblem,
+    named,
+    type_family,
+)
 from batchinfer.spark.frames import version_frame
 
 if TYPE_CHECKING:

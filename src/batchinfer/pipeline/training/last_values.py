@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.errors import InputError
-from batchinfer.prepare import Lag, TableStep
+from batchinfer.prepare.lookback import Lag
+from batchinfer.prepare.table_step import TableStep
 
 if TYPE_CHECKING:
     from batchinfer.config.pipeline import Target

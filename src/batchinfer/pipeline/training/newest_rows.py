@@ -19,8 +19,7 @@ from batchinfer.pipeline.slices.reading import SliceSplit, read_rows
 from batchinfer.pipeline.slices.slice_data import SliceData
 from batchinfer.pipeline.slices.slice_splits import splits_of
 from batchinfer.pipeline.slices.table_columns import TableColumns
-from batchinfer.prepare import HIDDEN, SLICE_NAME
-from batchinfer.prepare.table_step import named
+from batchinfer.prepare.table_step import HIDDEN, SLICE_NAME, named
 from batchinfer.spark.jvm import needing_session
 from batchinfer.spark.tasks import OpenWorkplace, Work, run_tasks
 

@@ -6,7 +6,7 @@ that an expression fails on. What an expression means is `expressions`' to say.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -16,9 +16,8 @@ from pydantic import Field, PrivateAttr, model_validator
 from batchinfer.errors import UnfitRows
 from batchinfer.transforms.column import UNKNOWN, Column, kind, plain_type
 from batchinfer.transforms.expressions import Expression, ExpressionError, parse_expression
-from batchinfer.transforms.step import Fields, RowStep, State, StepProblem
+from batchinfer.transforms.step import SECTION, Fields, RowStep, State, StepProblem
 
-SECTION = "derive"
 _SHOWN = 120
 
 
@@ -114,12 +113,6 @@ class Derive(RowStep):
                 told.setdefault(row, f"derive.{name} ({_short(expression.text)}): {why}")
         if told:
             raise UnfitRows(told)
-
-
-def split_derived(steps: Sequence[RowStep]) -> tuple[dict[str, str], list[RowStep]]:
-    """The named expressions of steps, and the steps besides."""
-    derived = {name: text for s in steps if isinstance(s, Derive) for name, text in s.expressions}
-    return derived, [step for step in steps if not isinstance(step, Derive)]
 
 
 def derived_type(expression: Expression, fields: Mapping[str, pa.DataType]) -> pa.DataType:

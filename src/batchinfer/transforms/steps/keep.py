@@ -5,7 +5,6 @@ Owns the one step that leaves missing values missing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pyarrow.types as pt
@@ -18,8 +17,7 @@ from batchinfer.transforms.column import (
     is_arrow,
     kind,
 )
-from batchinfer.transforms.step import Json, RowStep, State
-from batchinfer.transforms.steps.derived import Derive
+from batchinfer.transforms.step import KEEP, Json, RowStep, State
 from batchinfer.transforms.steps.feature_scores import dense
 
 
@@ -32,7 +30,7 @@ class Keep(RowStep):
     After or beside other steps it takes numbers and vectors of a fixed length.
     """
 
-    name: ClassVar[str] = "keep"
+    name: ClassVar[str] = KEEP
     accepts: ClassVar[tuple[str, ...]] = tuple(
         dict.fromkeys((*NUMBERS, *CATEGORIES, *TIMES, "vector", "bytes"))
     )
@@ -50,18 +48,3 @@ class Keep(RowStep):
     def vector_names(self, column: str, state: State, width: int, before: list[str]) -> list[str]:
         named = len(before) == width
         return before if named else super().vector_names(column, state, width, before)
-
-
-def only_kept(steps: Sequence[RowStep]) -> bool:
-    """True for steps that change nothing, whatever is derived before: the model gets columns."""
-    kept = [isinstance(step, Keep) for step in steps if not isinstance(step, Derive)]
-    return bool(kept) and all(kept)
-
-
-def kept_columns(steps: Sequence[RowStep]) -> list[str]:
-    """The columns of steps that change nothing, in order of first mention; then those that are
-    derived for the model.
-    """
-    named = dict.fromkeys(name for step in steps if isinstance(step, Keep) for name in step.columns)
-    derived = [name for step in steps if isinstance(step, Derive) for name in step.feeds]
-    return list(dict.fromkeys([*named, *derived]))

@@ -11,7 +11,7 @@ from batchinfer.errors import InputError
 from batchinfer.models.metrics import last_value_metrics, measured_against, metric_warnings
 from batchinfer.models.training import Trained, TrainSpec, train_model
 from batchinfer.pipeline.training.last_values import LastValues, last_value_column
-from batchinfer.prepare import parse_table_steps
+from batchinfer.prepare.parse_prepare import parse_table_steps
 
 TARGET = Target(column="y")
 
