@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -326,6 +325,8 @@ def _look_at(filesystem: FileSystem, paths: Sequence[str]) -> list[FileInfo]:
     """
     if isinstance(filesystem, LocalFileSystem) or len(paths) < 2:
         return filesystem.get_file_info(list(paths)) if paths else []
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(_LOOKS, len(paths)), thread_name_prefix="staged") as pool:
         return list(pool.map(lambda path: filesystem.get_file_info([path])[0], paths))
 

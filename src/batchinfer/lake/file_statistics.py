@@ -16,15 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import compute
 from pyarrow import types as kinds
 
 from batchinfer.lake.delta_types import has_statistics
 
-# pyarrow makes these functions when it is imported; type checkers cannot see them.
-pc: Any = compute
-
 PREFIX_CHARS = 32
+# Up to so many values Python compares: to import `pyarrow.compute` takes longer.
+_FEW = 64
 _LAST_CHAR = "\U0010ffff"
 
 
@@ -64,6 +62,27 @@ def format_timestamp(micros: int, utc: bool, up: bool) -> str | None:
     return moment.isoformat(timespec="milliseconds") + ("Z" if utc else "")
 
 
+def _counted(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Timestamps as the integers that they are."""
+    return pa.chunked_array([chunk.view(pa.int64()) for chunk in values.chunks], pa.int64())
+
+
+def _extremes(values: pa.ChunkedArray) -> tuple[Any, Any]:
+    """The smallest and the greatest of values that are not all null; None where one is NaN."""
+    if len(values) <= _FEW:
+        known = [value for value in values.to_pylist() if value is not None]
+        return (None, None) if any(value != value for value in known) else (min(known), max(known))
+    import pyarrow.compute as pc
+
+    if (
+        kinds.is_floating(values.type)
+        and pc.call_function("any", [pc.call_function("is_nan", [values])]).as_py()
+    ):
+        return None, None
+    bounds = pc.call_function("min_max", [values])
+    return bounds["min"].as_py(), bounds["max"].as_py()
+
+
 @dataclass
 class ColumnStatistics:
     """Running bounds of one column; `bounded` turns False when a value has no place in an order
@@ -86,11 +105,10 @@ class ColumnStatistics:
         self.nulls += values.null_count
         if not self.bounded or values.null_count == len(values):
             return
-        if kinds.is_floating(self.type) and pc.any(pc.is_nan(values)).as_py():
+        low, high = _extremes(_counted(values) if kinds.is_timestamp(self.type) else values)
+        if low is None:
             self.bounded, self.low, self.high = False, None, None
             return
-        bounds = pc.min_max(values.cast(pa.int64()) if kinds.is_timestamp(self.type) else values)
-        low, high = bounds["min"].as_py(), bounds["max"].as_py()
         self.low = low if self.low is None else min(self.low, low)
         self.high = high if self.high is None else max(self.high, high)
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from batchinfer.errors import SliceHeld
-from batchinfer.lake import store_leases
 from batchinfer.lake.locks import FileLock, is_held
 from batchinfer.lake.table_places import encode_name, local_path, storage_faults
 
@@ -101,7 +100,9 @@ def running(lake: str, pipeline: str) -> list[dict[str, Any]]:
     """
     root = local_path(lake)
     if root is None:
-        return store_leases.live_leases(lake, pipeline)
+        from batchinfer.lake.store_leases import live_leases
+
+        return live_leases(lake, pipeline)
     folder = leases_folder(root, pipeline)
     with storage_faults(str(folder), "read the leases"):
         held = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if is_held(path)]
@@ -118,7 +119,9 @@ def left_behind(lake: str, pipeline: str) -> list[dict[str, Any]]:
     """
     root = local_path(lake)
     if root is None:
-        return store_leases.dead_leases(lake, pipeline)
+        from batchinfer.lake.store_leases import dead_leases
+
+        return dead_leases(lake, pipeline)
     folder = leases_folder(root, pipeline)
     with storage_faults(str(folder), "read the leases"):
         # Read before it is looked whether somebody holds it: whoever takes it now writes another.
@@ -136,7 +139,9 @@ def forget_leases(lake: str, pipeline: str, leases: Collection[dict[str, Any]]) 
     """
     root = local_path(lake)
     if root is None:
-        store_leases.drop_leases(lake, pipeline, leases)
+        from batchinfer.lake.store_leases import drop_leases
+
+        drop_leases(lake, pipeline, leases)
         return
     folder = leases_folder(root, pipeline)
     with storage_faults(str(folder), "remove leases of runs that were killed"):

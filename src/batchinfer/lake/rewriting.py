@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
-from pyarrow import compute
 
 from batchinfer.checked_parquet import CheckedParquetFile
 from batchinfer.contracts import DataFile, StagedFile
@@ -20,8 +19,6 @@ from batchinfer.lake.snapshots import arrow_schema, skipping_names
 from batchinfer.lake.staging import StagedWriter
 from batchinfer.lake.table_places import open_filesystem, reading_faults
 
-# pyarrow makes these functions when it is imported; type checkers cannot see them.
-pc: Any = compute
 _BATCH_ROWS = 65_536
 
 
@@ -59,6 +56,8 @@ def remove_rows(
         DamagedFile: bytes of a file are not those that were written.
         StorageError: a file cannot be read, or the copy cannot be written.
     """
+    import pyarrow.compute as pc
+
     filesystem, root = open_filesystem(uri)
     partitions = table.metadata().partition_columns
     doomed = _Doomed(values)
@@ -69,7 +68,8 @@ def remove_rows(
         with reading_faults(path), CheckedParquetFile(filesystem, path) as parquet:
             if not set(values) <= set(parquet.schema_arrow.names):
                 continue
-            count = pc.sum(doomed.mask(parquet.read(columns=list(values)))).as_py() or 0
+            mask = doomed.mask(parquet.read(columns=list(values)))
+            count = pc.call_function("sum", [mask]).as_py() or 0
             if not count:
                 continue
             rewrite.removed.append(file.path)
@@ -83,7 +83,7 @@ def remove_rows(
                 uri, schema, partitions, [name for name in stats_columns if name in names]
             ) as writer:
                 for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names):
-                    keep = pc.invert(doomed.mask(batch))
+                    keep = pc.call_function("invert", [doomed.mask(batch)])
                     writer.write(batch.filter(keep), file.partition)
                 rewrite.adds += writer.close()
     return rewrite
@@ -104,10 +104,8 @@ class _Doomed:
     def mask(self, rows: pa.Table | pa.RecordBatch) -> pa.Array:
         if self.wanted.num_columns == 1:
             name = self.wanted.column_names[0]
-            return pc.is_in(
-                rows.column(name),
-                value_set=self.wanted[name].cast(rows.column(name).type).combine_chunks(),
-            )
+            column = rows.column(name)
+            return _is_in(column, self.wanted[name].cast(column.type).combine_chunks())
         number = "batchinfer.row"
         keys = pa.table({name: rows.column(name) for name in self.wanted.column_names})
         wanted = self.wanted.cast(keys.schema)
@@ -115,4 +113,10 @@ class _Doomed:
         found = numbered.join(
             wanted, keys=wanted.column_names, join_type="left semi", use_threads=False
         )[number]
-        return pc.is_in(numbered[number].combine_chunks(), value_set=found.combine_chunks())
+        return _is_in(numbered[number].combine_chunks(), found.combine_chunks())
+
+
+def _is_in(values: pa.Array | pa.ChunkedArray, among: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.call_function("is_in", [values], pc.SetLookupOptions(value_set=among))

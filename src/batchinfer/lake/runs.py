@@ -287,9 +287,7 @@ def _starts(table: DeltaTable, pipeline: str) -> list[tuple[dt.datetime, str]]:
     no_facts = [None] * actions.num_rows
     starts = no_facts
     if "max.started_at" in actions.column_names:
-        starts = [
-            start for chunk in actions["max.started_at"].chunks for start in _moments(chunk)
-        ]
+        starts = [start for chunk in actions["max.started_at"].chunks for start in _moments(chunk)]
     told = zip(starts, column("path"), column("min.pipeline"), column("max.pipeline"), strict=True)
     latest = dt.datetime.max.replace(tzinfo=dt.timezone.utc)  # of a file that does not tell
     files = [

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyarrow import compute
 from pyarrow import types as kinds
 
 from batchinfer.contracts import StagedFile
@@ -26,9 +25,6 @@ from batchinfer.lake.unordered_values import unordered_columns
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-# pyarrow makes these functions when it is imported; type checkers cannot see them.
-pc: Any = compute
 
 # A row group is what one task of the direct road reads.
 ROW_GROUP_ROWS = 131_072
@@ -366,15 +362,18 @@ def _column(values: pa.Array, field: pa.Field) -> pa.Array:
 
 
 def _sort(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """The rows, ascending by these columns."""
+    # Only files that are sorted need it, and it takes a while to import.
+    import pyarrow.compute as pc
+
     keys = [
-        pc.cast(column, column.type.value_type) if kinds.is_dictionary(column.type) else column
+        column.cast(column.type.value_type) if kinds.is_dictionary(column.type) else column
         for column in map(rows.column, names)
     ]
     if _is_sorted(keys):
         return rows
-    order = pc.sort_indices(
-        pa.table(keys, names=list(names)), sort_keys=[(name, "ascending") for name in names]
-    )
+    options = pc.SortOptions(sort_keys=[(name, "ascending") for name in names])
+    order = pc.call_function("sort_indices", [pa.table(keys, names=list(names))], options)
     return rows.take(order)
 
 
@@ -382,15 +381,17 @@ def _is_sorted(keys: Sequence[pa.ChunkedArray]) -> bool:
     """True if the rows already ascend by these columns: the usual case, and far cheaper to see than
     to sort.
     """
+    from pyarrow.compute import call_function
+
     if any(key.null_count for key in keys):
         return False
     unordered: Any = None
     for key in keys:
         one, next_ = key.slice(0, len(key) - 1), key.slice(1)
-        later = pc.greater(one, next_)
-        wrong = later if unordered is None else pc.and_(unordered, later)
-        if pc.any(wrong).as_py():
+        later = call_function("greater", [one, next_])
+        wrong = later if unordered is None else call_function("and", [unordered, later])
+        if call_function("any", [wrong]).as_py():
             return False
-        equal = pc.equal(one, next_)
-        unordered = equal if unordered is None else pc.and_(unordered, equal)
+        equal = call_function("equal", [one, next_])
+        unordered = equal if unordered is None else call_function("and", [unordered, equal])
     return True

@@ -59,7 +59,7 @@ def _may_have(values: pa.Array) -> bool:
     buffer = values.buffers()[1]
     if not len(values) or buffer is None:
         return False
-    kind = np.dtype(values.type.to_pandas_dtype())
+    kind = np.dtype(f"f{values.type.bit_width // 8}")
     numbers = np.frombuffer(buffer, kind, len(values), values.offset * kind.itemsize)
     least = numbers.min()
     if np.isnan(least):
