@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -64,10 +65,16 @@ def session_of(context: Context, scores: bool = False) -> Callable[[], SparkSess
     Args:
         scores: its workers will run the model.
     """
-    from batchinfer.spark.session import session_opener
 
-    imports = _SCORING if scores else ()
-    return session_opener(context.environment, context.name, context.packed, imports)
+    # Most runs never open one, and then nothing of Spark's is loaded.
+    @cache
+    def opener() -> Callable[[], SparkSession]:
+        from batchinfer.spark.session import session_opener
+
+        imports = _SCORING if scores else ()
+        return session_opener(context.environment, context.name, context.packed, imports)
+
+    return lambda: opener()()
 
 
 def open_context(

@@ -17,7 +17,7 @@ from batchinfer.contracts import (
     quarantine_schema,
     runs_schema,
 )
-from batchinfer.pipeline.landing.land import landed_schema
+from batchinfer.pipeline.landing.landed_commits import landed_schema
 from batchinfer.pipeline.slices.delta_register import register_schema
 from batchinfer.predictions_table import LINEAGE, predictions_schema
 

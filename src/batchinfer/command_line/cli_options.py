@@ -60,10 +60,10 @@ class CommandGroup(click.Group):
         return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        from difflib import get_close_matches
-
         found = super().get_command(ctx, cmd_name)
         if found is None:
+            from difflib import get_close_matches
+
             near = get_close_matches(cmd_name, self.commands, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise click.UsageError(

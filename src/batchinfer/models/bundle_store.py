@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from batchinfer.errors import ModelError
@@ -99,5 +98,5 @@ def download_model(tracking_uri: str, uri: str, folder: Path) -> Path:
 def _local_path(uri: str) -> Path | None:
     parts = urllib.parse.urlsplit(uri)
     if parts.scheme == "file":
-        return Path(urllib.request.url2pathname(parts.path))
+        return Path(urllib.parse.unquote(parts.path))
     return Path(uri) if not parts.scheme else None

@@ -31,6 +31,11 @@ _TRUTHS = {
     "False": False,
     "FALSE": False,
 }
+POSITIVE = "positive"
+# The class that is not positive, where it is more than one value; and where `other` is the positive
+# one.
+OTHER = "other"
+REST = "rest"
 _SHOWN = 10
 
 
@@ -140,6 +145,14 @@ def idle_positive(labels: Sequence[str], target: Target) -> str | None:
 def says_positive(target: Target) -> bool:
     """Whether the target says which class is the positive one."""
     return bool(target.positive or target.positive_pattern)
+
+
+def positive_label(target: Target) -> str:
+    """Label of the positive class: the first of `positive`, else `positive`.
+
+    Runs on: driver.
+    """
+    return target.positive[0] if target.positive else POSITIVE
 
 
 def positive_setting(target: Target) -> str:

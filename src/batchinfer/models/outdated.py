@@ -17,8 +17,6 @@ from batchinfer.contracts import CHAMPION
 from batchinfer.errors import ModelError
 from batchinfer.hinted_commands import Asked
 from batchinfer.models.bundle import read_steps
-from batchinfer.models.elsewhere.feeds import FEATURES, unfilled_columns
-from batchinfer.models.formats import archives
 from batchinfer.models.formats.catalogue import FORMATS, PICKLE, READING
 from batchinfer.models.manifest import ARTIFACT, SIGNATURE, remake_command
 
@@ -62,6 +60,8 @@ def read_outdated(
     """
     if not is_outdated(manifest):
         return []
+    from batchinfer.models.elsewhere.feeds import FEATURES, unfilled_columns
+
     signature = json.loads((folder / SIGNATURE).read_bytes())
     artefact, unfilled = b"", list[str]()
     if any(feed.get("tensor") == FEATURES for feed in _feeds(manifest)):
@@ -100,6 +100,8 @@ def _ways(
     artefact: bytes,
     unfilled: Sequence[str],
 ) -> Iterator[str]:
+    from batchinfer.models.elsewhere.feeds import FEATURES
+
     class_, format_ = manifest["handler"]["class"], manifest[ARTIFACT]["format"]
     if class_.endswith(_CLASSIFIER) and format_ in ("onnx", "skops", PICKLE):
         yield "label is the likeliest class, which need not be what the model's own predict says"
@@ -135,6 +137,8 @@ def has_trees(format_: str, artefact: bytes) -> bool:
 
     Runs on: driver.
     """
+    from batchinfer.models.formats import archives
+
     words = _TREES.get(format_, ())
     if format_ != "skops":
         return any(word in artefact for word in words)

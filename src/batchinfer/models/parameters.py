@@ -1,17 +1,22 @@
-"""Which models can be trained by name, and which parameters they take.
+"""Which models can be trained by name, which parameters they take, and what they are to learn.
 
-Owns the names and the rules for parameters, so that a pipeline file can be judged before anything
-is loaded. Must not import torch: it is read at every start.
+Owns the names, the rules for parameters and the choice of the task, so that a pipeline file can be
+judged before anything is loaded. Must not import torch: it is read at every start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
 
 from batchinfer.config.suggestions import among, shown
 from batchinfer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batchinfer.config.pipeline import Target
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -223,3 +228,47 @@ def library_of(model: object) -> str:
     """
     known = MODELS.get(model) if isinstance(model, str) else None
     return known.library if known is not None else ""
+
+
+def task_of(target: Target, type_: pa.DataType, model: Any) -> Task:
+    """What a model is to learn from a column: `positive`… means two classes; without it, text and
+    an explicit classifier mean several classes, and a number means regression.
+
+    Runs on: driver.
+
+    Raises:
+        ConfigError: the model cannot learn that, or the column is neither text nor a number.
+    """
+    allowed = (
+        MODELS[model].tasks if isinstance(model, str) else ("binary", "multiclass", "regression")
+    )
+    discrete = pa.types.is_integer(type_) or pa.types.is_boolean(type_)
+    if target.positive or target.positive_pattern:
+        task: Task = "binary"
+    elif is_text(type_) or (discrete and "regression" not in allowed) or pa.types.is_boolean(type_):
+        task = "multiclass"
+    elif discrete or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+        task = "regression"
+    else:
+        raise ConfigError(
+            f"train.target.column {target.column}: got {type_}; allowed: text, boolean or a number"
+        )
+    if task not in allowed:
+        fitting = ", ".join(name for name, known in MODELS.items() if task in known.tasks)
+        raise ConfigError(
+            f"got {model}, but target {target.column} ({type_}) asks for {task}; "
+            f"allowed: {fitting}",
+            "train.target.positive or positive_pattern makes two classes; train.model "
+            "mlp_regressor or another regressor learns a number",
+        )
+    return task
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Whether a column of this type, or its dictionary, holds text."""
+    value = type_.value_type if isinstance(type_, pa.DictionaryType) else type_
+    return (
+        pa.types.is_string(value)
+        or pa.types.is_large_string(value)
+        or pa.types.is_string_view(value)
+    )

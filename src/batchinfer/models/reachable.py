@@ -8,13 +8,10 @@ models.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import socket
 import sqlite3
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
 from batchinfer.errors import StorageError, never_a_folder
@@ -87,6 +84,10 @@ def _can_be_made(folder: Path) -> bool:
 
 
 def _check_http(uri: str, timeout_s: float) -> None:
+    import http.client
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=timeout_s):  # noqa: S310 - http and https only, by the caller
             return

@@ -15,20 +15,11 @@ import pyarrow as pa
 from batchinfer.config.pipeline import Target
 from batchinfer.config.suggestions import did_you_mean
 from batchinfer.errors import InputError
-from batchinfer.models.class_names import positive_setting
+from batchinfer.models.class_names import OTHER, REST, positive_label, positive_setting
 from batchinfer.models.examples import FEATURES, Examples, Inputs
 from batchinfer.models.objectives import Objective, binary, multiclass, regression
-from batchinfer.models.parameters import Task
-from batchinfer.models.targets import (
-    OTHER,
-    REST,
-    Classes,
-    DistinctValues,
-    check_classes,
-    positive_label,
-    target_array,
-    task_of,
-)
+from batchinfer.models.parameters import Task, task_of
+from batchinfer.models.targets import Classes, DistinctValues, check_classes, target_array
 
 # (the model's inputs by name, or `features` (n, width) float32 alone; the target column or its
 # numbers (n,); 64-bit hash of the key or validation mask (n,))

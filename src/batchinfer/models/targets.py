@@ -20,16 +20,11 @@ from batchinfer.config.pipeline import Target
 from batchinfer.config.suggestions import listed
 from batchinfer.errors import ConfigError, InputError
 from batchinfer.models.class_names import NUMBER_SPELLING, number_of, same_class, truth_of
-from batchinfer.models.parameters import MODELS, Task
+from batchinfer.models.parameters import Task, is_text
 
 # Its functions are made when it is imported, so type checkers do not see them.
 pc: Any = pyarrow.compute
 
-POSITIVE = "positive"
-# The class that is not positive, where it is more than one value; and where `other` is the positive
-# one.
-OTHER = "other"
-REST = "rest"
 MAX_CLASSES = 10_000
 # Values that a sentence tells.
 MOST_NAMES = 10
@@ -37,42 +32,6 @@ MOST_NAMES = 10
 # not for Arrow.
 _SPELLING = f"^({NUMBER_SPELLING}|[Tt]rue|TRUE|[Ff]alse|FALSE)$"
 _RE2_LACKS = re.compile(r"\(\?[=!<]|\\[1-9]")
-
-
-def task_of(target: Target, type_: pa.DataType, model: Any) -> Task:
-    """What a model is to learn from a column: `positive`… means two classes; without it, text and
-    an explicit classifier mean several classes, and a number means regression.
-
-    Runs on: driver.
-
-    Raises:
-        ConfigError: the model cannot learn that, or the column is neither text nor a number.
-    """
-    allowed = (
-        MODELS[model].tasks if isinstance(model, str) else ("binary", "multiclass", "regression")
-    )
-    discrete = pa.types.is_integer(type_) or pa.types.is_boolean(type_)
-    if target.positive or target.positive_pattern:
-        task: Task = "binary"
-    elif (
-        _is_text(type_) or (discrete and "regression" not in allowed) or pa.types.is_boolean(type_)
-    ):
-        task = "multiclass"
-    elif discrete or pa.types.is_floating(type_) or pa.types.is_decimal(type_):
-        task = "regression"
-    else:
-        raise ConfigError(
-            f"train.target.column {target.column}: got {type_}; allowed: text, boolean or a number"
-        )
-    if task not in allowed:
-        fitting = ", ".join(name for name, known in MODELS.items() if task in known.tasks)
-        raise ConfigError(
-            f"got {model}, but target {target.column} ({type_}) asks for {task}; "
-            f"allowed: {fitting}",
-            "train.target.positive or positive_pattern makes two classes; train.model "
-            "mlp_regressor or another regressor learns a number",
-        )
-    return task
 
 
 def target_array(column: pa.Array, target: Target) -> np.ndarray:
@@ -178,14 +137,6 @@ def label_array(column: pa.Array, target: Target, task: Task) -> pa.Array:
     return _as_text(column) if task == "multiclass" else pa.array(target_array(column, target))
 
 
-def positive_label(target: Target) -> str:
-    """Label of the positive class: the first of `positive`, else `positive`.
-
-    Runs on: driver.
-    """
-    return target.positive[0] if target.positive else POSITIVE
-
-
 class Classes:
     """Codes for the values of a column, in order of appearance; their sorted order is known only at
     the end.
@@ -257,7 +208,7 @@ class DistinctValues:
         values = _plain(column).unique().drop_null()[: MOST_NAMES + 1]
         for name in _as_text(values).to_pylist():
             name = _shortest(name) if pa.types.is_decimal(values.type) else name
-            name = "0" if name == "-0" and not _is_text(values.type) else name
+            name = "0" if name == "-0" and not is_text(values.type) else name
             if name not in self.names and len(self.names) <= MOST_NAMES:
                 self.names.append(name)
 
@@ -297,15 +248,6 @@ def check_classes(column: str, labels: Sequence[str], counts: np.ndarray, reason
             f"train.target.column {column}: got one class only: {', '.join(found)}{reason}; "
             "allowed: at least two"
         )
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    value = type_.value_type if isinstance(type_, pa.DictionaryType) else type_
-    return (
-        pa.types.is_string(value)
-        or pa.types.is_large_string(value)
-        or pa.types.is_string_view(value)
-    )
 
 
 def _as_text(column: pa.Array) -> pa.Array:

@@ -15,7 +15,6 @@ from typing import Any
 
 from batchinfer.command import print_line, run_work
 from batchinfer.errors import WORTH_A_RETRY
-from batchinfer.nights.notices import send_notices
 from batchinfer.nights.one_night import Night, NightReport
 from batchinfer.pipeline.definition.upstream_names import in_order
 from batchinfer.report.overview import show_overview
@@ -65,7 +64,9 @@ def run_nights(
         if _stopped(ends) or not any(each in WORTH_A_RETRY for each, _ in ends.values()):
             break
     for night in nights:
-        if night.ref in ends:
+        if night.ref in ends and night.is_told:
+            from batchinfer.nights.notices import send_notices
+
             send_notices(night, *ends[night.ref])
     return code
 

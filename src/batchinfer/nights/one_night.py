@@ -84,6 +84,11 @@ class Night:
         """What the JSON of a failure says as well; its lists grow while the night goes on."""
         return {"pipeline": self.ref, "slice": self.day, **self.slices}
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the pipeline file names somebody who is told of its nights."""
+        return self.context is not None and bool(self.context.pipeline.notify)
+
     def attempt(self, is_last: bool = True) -> NightReport:
         """Lands and scores once.
 
@@ -96,7 +101,6 @@ class Night:
             BatchInferError: of the first step that failed.
         """
         from batchinfer.api import session_of
-        from batchinfer.pipeline.scheduled.awaited import check_upstream
 
         self.began = self.began or dt.datetime.now(dt.timezone.utc)
         try:
@@ -111,7 +115,10 @@ class Night:
         rule = context.pipeline.source.slice
         land, score = night_steps(rule if isinstance(rule, str) else rule.model_dump(), date)
         with _Record(context, self.day, is_last) as record:
-            check_upstream(context, date)
+            if context.pipeline.after:
+                from batchinfer.pipeline.scheduled.awaited import check_upstream
+
+                check_upstream(context, date)
             # One for both steps: executors are asked once for what they reach.
             open_session = session_of(context, scores=True)
             self._land(land, open_session)

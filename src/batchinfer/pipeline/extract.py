@@ -15,7 +15,6 @@ from batchinfer.errors import ConfigError
 from batchinfer.hints import Hint
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
-from batchinfer.pipeline.landing.delta_in_place import extract_in_place
 from batchinfer.pipeline.landing.increment import Landing
 from batchinfer.pipeline.landing.land import land
 from batchinfer.pipeline.run_record import recorded
@@ -60,6 +59,8 @@ def extract_source(
     if slice_ is not None:
         check_slice(rule, slice_)
     if isinstance(context.pipeline.source, DeltaSource):
+        from batchinfer.pipeline.landing.delta_in_place import extract_in_place
+
         return extract_in_place(context, context.pipeline.source, slice_, open_session)
     return land(Landing(context, context.pipeline.source, context.landed, slice_), open_session)
 

@@ -184,7 +184,7 @@ def _fit(
     workplace: Workplace,
     report: TrainReport,
 ) -> tuple[TransformPipeline, ValidationRule]:
-    from batchinfer.models.targets import task_of
+    from batchinfer.models.parameters import task_of
     from batchinfer.transforms import dump_steps
 
     started = time.perf_counter()

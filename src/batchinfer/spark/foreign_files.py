@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ from batchinfer.config.uris import join
 from batchinfer.contracts import DataFile
 from batchinfer.errors import InputError, listed_some
 from batchinfer.lake.table_places import open_filesystem
-from batchinfer.legacy_calendar import is_of_hive
 from batchinfer.object_stores import is_on_store
 
 if TYPE_CHECKING:
@@ -69,6 +67,8 @@ def check_foreign(frame: DataFrame, place: str, files: Sequence[DataFile]) -> Da
     uris = [join(place, file.path) for file in files]
     sizes = [file.size for file in files]
     if is_on_store(place) and len(uris) > 1:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(min(_OPENED, len(uris)), thread_name_prefix="foreign") as pool:
             found = list(pool.map(_differences, uris, sizes))
     else:
@@ -153,6 +153,8 @@ def _problem(metadata: pq.FileMetaData, place: int) -> str | None:
 
 def _old_days(metadata: pq.FileMetaData) -> tuple[str, ...]:
     """Columns of Hive's dates and INT96 timestamps."""
+    from batchinfer.legacy_calendar import is_of_hive
+
     told: dict[bytes, bytes] = metadata.metadata or {}
     if not is_of_hive(told):
         return ()

@@ -15,7 +15,6 @@ from collections.abc import Generator
 from typing import Any
 
 from batchinfer.errors import StorageError
-from batchinfer.spark.shipping import SENT_PYTHON
 
 # Where PySpark finds the JVM that spark-submit has started.
 _STARTED_BY_SPARK = "PYSPARK_GATEWAY_PORT"
@@ -169,6 +168,8 @@ def forget_ended() -> None:
     The JVM of a stopped one is ended: it was started with that session's settings, and Spark would
     take them for those of the next one too.
     """
+    from batchinfer.spark.shipping import SENT_PYTHON
+
     gateway = _gateway()
     if gateway is None:
         return

@@ -14,11 +14,12 @@ from sklearn import metrics as reference
 
 from batchinfer.config.pipeline import Target
 from batchinfer.errors import ConfigError, InputError, ModelError
+from batchinfer.models.class_names import positive_label
 from batchinfer.models.handler import BinaryClassifier, MultiClassifier, RawOutput, Regressor
 from batchinfer.models.metrics import binary_metrics, multiclass_metrics, regression_metrics
 from batchinfer.models.mlp import build_module, load_class
 from batchinfer.models.parameters import check_params
-from batchinfer.models.targets import MAX_CLASSES, Classes, positive_label, target_array
+from batchinfer.models.targets import MAX_CLASSES, Classes, target_array
 
 
 def listed(array: np.ndarray) -> list[float | None]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from batchinfer.command_reports import RunReport
 from batchinfer.config.pipeline import Prices
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.spark.held_resources import HeldResources, held_by_run
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from batchinfer.spark.held_resources import HeldResources
 
 NO_GPU_PRICE = "prices.gpu_hour is not set, and executors hold a GPU: there is no cost without it"
 # Of a cost, so many decimals are kept: a run of a second may cost a hundred-thousandth.
@@ -42,6 +43,8 @@ def note_held(
     context: Context, report: RunReport, spark: SparkSession | None, used: Iterable[str] = ()
 ) -> None:
     """Fills in what a run held; its arguments are those of `held_by_run`."""
+    from batchinfer.spark.held_resources import held_by_run
+
     device = context.pipeline.model.device
     held = held_by_run(spark, context.environment.spark, device, used)
     report.cores, report.gpus = held.cores, held.gpus
@@ -49,7 +52,12 @@ def note_held(
 
 def tell_cost(prices: Prices | None, report: RunReport) -> None:
     """Fills in the cost of a run, from its seconds and from what it says that it held."""
+    report.cost = None
+    if prices is None:
+        return
+    from batchinfer.spark.held_resources import HeldResources
+
     held = HeldResources(report.cores, report.gpus)
     report.cost = cost_of(prices, held, report.seconds)
-    if prices is not None and lacks_gpu_price(prices, held) and NO_GPU_PRICE not in report.warnings:
+    if lacks_gpu_price(prices, held) and NO_GPU_PRICE not in report.warnings:
         report.warnings.append(NO_GPU_PRICE)

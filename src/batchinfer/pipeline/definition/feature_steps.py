@@ -159,8 +159,7 @@ def _task(document: Mapping[str, Any], fields: Mapping[str, pa.DataType]) -> Tas
     """
     import pyarrow as pa
 
-    from batchinfer.models.parameters import MODELS
-    from batchinfer.models.targets import task_of
+    from batchinfer.models.parameters import MODELS, task_of
 
     target = _part(document.get("train"), "target")
     type_ = fields.get(str(target.get("column")))

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchinfer.models.class_names import same_class
+from batchinfer.models.class_names import OTHER, POSITIVE, REST, positive_label, same_class
 from batchinfer.models.manifest import POSTPROCESS
-from batchinfer.models.targets import OTHER, POSITIVE, REST, positive_label
 
 if TYPE_CHECKING:
     from batchinfer.config.pipeline import Target
@@ -72,13 +71,14 @@ def read_words(folder: Path, manifest: Mapping[str, Any]) -> PublishedWords:
     Raises:
         ModelError: its steps after the model cannot be read.
     """
-    from batchinfer.transforms import Inverse, PostProcess
-
     params = manifest["handler"]["params"]
     steps: Sequence[AfterStep] = ()
+    inverted = False
     if (file := folder / POSTPROCESS).is_file():
+        from batchinfer.transforms import Inverse, PostProcess
+
         steps = PostProcess.from_json(json.loads(file.read_bytes())).steps
-    inverted = any(isinstance(step, Inverse) for step in steps)
+        inverted = any(isinstance(step, Inverse) for step in steps)
     mean = params.get("mean")
     known = isinstance(mean, int | float) and not inverted
     return _renamed(_labels(params), steps, float(mean) if known else None)
@@ -142,6 +142,8 @@ def _labels(params: Mapping[str, Any]) -> tuple[str, ...]:
 def _renamed(
     labels: tuple[str, ...], steps: Sequence[AfterStep], mean: float | None
 ) -> PublishedWords:
+    if not steps:
+        return PublishedWords(labels, labels, labels, mean)
     from batchinfer.transforms import LabelMap, Softmax, Threshold
 
     names = shares = labels

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from batchinfer.config.sources import Source
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.definition.small_runs import workplace_opener
-from batchinfer.pipeline.landing.landing_task import LandingPlan, LandingResult, remove_results
-from batchinfer.spark.tasks import OpenWorkplace
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from batchinfer.pipeline.landing.landing_task import LandingPlan, LandingResult
     from batchinfer.spark.session import OpenSession
+    from batchinfer.spark.tasks import OpenWorkplace
 
 
 # The scope of the file ledger where slices come from the data: a file is landed once, whatever
@@ -62,6 +61,8 @@ class Landing:
 
     def workplace_opener(self, files: Iterable[Listed], open_session: OpenSession) -> OpenWorkplace:
         """Says who does tasks that read these files, see `small_runs.workplace_opener`."""
+        from batchinfer.pipeline.definition.small_runs import workplace_opener
+
         size = sum(file.size for file in files)
         return workplace_opener(self.context.environment, open_session, size)
 
@@ -186,6 +187,7 @@ class Increment:
             settled: what the records are, given the results of the tasks; None: nothing of them is
                 new.
         """
+        from batchinfer.pipeline.landing.landing_task import remove_results
 
         @contextmanager
         def staging(plan: LandingPlan, _: OpenSession) -> Generator[StagedRecords | None]:

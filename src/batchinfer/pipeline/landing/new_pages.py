@@ -290,7 +290,7 @@ def _as_json(
 ) -> Increment:
     """The spooled pages, which take the road of JSON files."""
     from batchinfer.lake.delta import exists
-    from batchinfer.pipeline.landing.new_files import aligned_splits, stage_splits
+    from batchinfer.pipeline.landing.file_increment import aligned_splits, stage_splits
     from batchinfer.pipeline.landing.new_keys import find_json_columns
     from batchinfer.pipeline.slices.table_columns import table_fields
     from batchinfer.sources.http.answers import digest_records

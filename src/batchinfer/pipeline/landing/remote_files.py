@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from batchinfer.config.sources import Files
 from batchinfer.config.uris import Uri
 from batchinfer.pipeline.landing.increment import Increment, Landing, StagedRecords
-from batchinfer.pipeline.landing.landing_task import LandingPlan
-from batchinfer.pipeline.landing.new_files import file_increment, find_changes
+from batchinfer.pipeline.landing.new_files import find_changes
 from batchinfer.pipeline.landing.remote_listing import check_roots, list_remote
 from batchinfer.pipeline.landing.spool import FileSpool
 from batchinfer.spark.hadoop import Store
 from batchinfer.spark.jvm import needing_session
 
 if TYPE_CHECKING:
+    from batchinfer.pipeline.landing.landing_task import LandingPlan
     from batchinfer.spark.session import OpenSession
 
 
@@ -53,6 +53,8 @@ def find_remote_files(landing: Landing, open_session: OpenSession) -> Increment 
     changes = find_changes(landing, list_remote(source.path, store_of))
     if not changes.read:
         return None
+    from batchinfer.pipeline.landing.file_increment import file_increment
+
     spool = FileSpool.open(landing.context)
     try:
         copies = spool.fetch(changes.read, store_of)

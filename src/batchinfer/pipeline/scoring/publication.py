@@ -22,9 +22,9 @@ from batchinfer.pipeline.reuse.known_index import KnownIndex
 from batchinfer.pipeline.scoring import few_rows
 from batchinfer.pipeline.scoring.compiled_programs import keep_compiled
 from batchinfer.pipeline.scoring.earlier_runs import estimated_seconds, runs_of_bundle
-from batchinfer.pipeline.scoring.histogram import score_histogram
 from batchinfer.pipeline.scoring.judging import Judge, RowsToJudge, too_many_failed
 from batchinfer.pipeline.scoring.outcome import RunOutcome
+from batchinfer.pipeline.scoring.report_page import save_report, score_histogram
 from batchinfer.pipeline.scoring.resolved_inputs import ResolvedInputs, judged_columns
 from batchinfer.pipeline.scoring.roads import RoadOutcome, run_road
 from batchinfer.pipeline.scoring.task_result import Rates
@@ -307,7 +307,6 @@ class Publication:
 
     def _write_report(self, errors: Sequence[str]) -> None:
         """Writes the run's page, and its JSON beside it."""
-        from batchinfer.pipeline.scoring.report_page import save_report
         from batchinfer.report.timing import device_use, explain_time
 
         report, tasks = self.report, self.outcome.tasks

@@ -26,12 +26,11 @@ from batchinfer.lake.log import read_transactions
 from batchinfer.lake.table_places import open_filesystem, reading_faults
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.table_steps import rows_number
-from batchinfer.pipeline.reuse.reuse_choice import AnsweredSlice, ReuseChoice, choose_reuse
-from batchinfer.pipeline.scoring.earlier_runs import model_seconds
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
 
 if TYPE_CHECKING:
     from batchinfer.lake.runs import LatestRun
+    from batchinfer.pipeline.reuse.reuse_choice import ReuseChoice
 
 Landed = LandedSlice | SliceData
 
@@ -221,6 +220,9 @@ def choose_answered(
 
     Runs on: driver, without Spark.
     """
+    from batchinfer.pipeline.reuse.reuse_choice import AnsweredSlice, choose_reuse
+    from batchinfer.pipeline.scoring.earlier_runs import model_seconds
+
     settings, slice_ = context.pipeline.model, data.slice
     before = sorted(name for name in published if name < slice_)
     before = before[max(0, len(before) - settings.reuse_slices) :][::-1]

@@ -1,13 +1,19 @@
-"""The page of a run, and its JSON beside it: written where the environment keeps reports."""
+"""The page of a run, and its JSON beside it: written where the environment keeps reports; and the
+distribution of the scores that it shows.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from batchinfer.contracts import DataFile, StagedFile
 from batchinfer.credentials import IDENTIFIERS, told_without_secrets
+
+_BINS = 20
+_MOST_ROWS = 2_000_000
 
 
 def save_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: str) -> str:
@@ -48,3 +54,39 @@ def save_report(run: Mapping[str, Any], extra: Mapping[str, Any], folder: str) -
             ):
                 sink.write(path.read_bytes())
     return place
+
+
+def score_histogram(
+    table: str, files: Sequence[StagedFile | DataFile], outputs: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Counts of the first double output in equal bins, from the first files of at most two million
+    rows.
+
+    Runs on: driver.
+
+    Returns:
+        {column, edges: n + 1 floats, counts: n ints}, or None where no output is a double.
+    """
+    import numpy as np
+
+    from batchinfer.lake.staged_files import read_staged
+
+    column = next((name for name, type_ in outputs.items() if type_ == "double"), None)
+    if column is None or not files:
+        return None
+    parts, rows = [], 0
+    for file in files:
+        if rows >= _MOST_ROWS:
+            break
+        parts.append(read_staged(table, [file], [column]).column(0).drop_null().to_numpy())
+        rows += file.rows or 0
+    values = np.concatenate(parts)
+    if values.size == 0:
+        return None
+    low, high = (
+        (0.0, 1.0)
+        if values.min() >= 0 and values.max() <= 1
+        else (float(values.min()), float(values.max()))
+    )
+    counts, edges = np.histogram(values, bins=_BINS, range=(low, high if high > low else low + 1.0))
+    return {"column": column, "edges": edges.tolist(), "counts": counts.tolist()}

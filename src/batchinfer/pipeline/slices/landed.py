@@ -5,6 +5,7 @@ reads in place. No JVM.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from batchinfer.config.pipeline import Pipeline
 from batchinfer.config.shapes.source_columns import SliceColumn
@@ -14,11 +15,12 @@ from batchinfer.lake.ledger import landed_slices, slices_of
 from batchinfer.pipeline.definition.context import Context
 from batchinfer.pipeline.definition.slice_names import check_slice
 from batchinfer.pipeline.definition.table_steps import reads_history
-from batchinfer.pipeline.slices.delta_changes import files_of_slices
-from batchinfer.pipeline.slices.delta_opened import Opened
-from batchinfer.pipeline.slices.delta_register import Register, RegisteredSlice, read_register
 from batchinfer.pipeline.slices.landed_rule import check_landed_rule
 from batchinfer.pipeline.slices.slice_data import LandedSlice, SliceData
+
+if TYPE_CHECKING:
+    from batchinfer.pipeline.slices.delta_opened import Opened
+    from batchinfer.pipeline.slices.delta_register import Register, RegisteredSlice
 
 
 def read_landed(context: Context) -> dict[str, LandedSlice]:
@@ -63,6 +65,8 @@ def _read_each(context: Context) -> dict[str, LandedSlice]:
 
     landed = read_landed_slices(context)
     if context.pipeline.source.is_in_place:
+        from batchinfer.pipeline.slices.delta_register import read_register
+
         register = read_register(context.landed)
         entries = {
             name: entry
@@ -91,17 +95,14 @@ def read_data(context: Context, names: Sequence[str] | None) -> SliceData:
     """
     if context.pipeline.source.is_in_place:
         return _read_in_place(context, names)
-    from batchinfer.lake.delta import exists, snapshot_files, table_version
+    from batchinfer.lake.snapshots import exists, open_table, table_files
 
     if not exists(context.landed):
         raise _nothing(context)
     landed = read_landed_slices(context)
-    version = table_version(context.landed)
-    files = [
-        file
-        for file in snapshot_files(context.landed)
-        if names is None or file.partition[SLICE] in names
-    ]
+    table = open_table(context.landed)
+    version = table.version()
+    files = [file for file in table_files(table) if names is None or file.partition[SLICE] in names]
     history = _before(context.pipeline, landed, names)
     changed_at = max(
         (landed[name] for name in (*names, *history)) if names else landed.values(), default=version
@@ -120,6 +121,8 @@ def _nothing(context: Context) -> InputMissing:
 
 
 def _read_in_place(context: Context, names: Sequence[str] | None) -> SliceData:
+    from batchinfer.pipeline.slices.delta_register import read_register
+
     register = read_register(context.landed)
     if register is None:
         raise _nothing(context)
@@ -137,6 +140,8 @@ def _read_in_place(context: Context, names: Sequence[str] | None) -> SliceData:
 def _of_column(
     context: Context, register: Register, rule: SliceColumn, names: tuple[str, ...]
 ) -> SliceData:
+    from batchinfer.pipeline.slices.delta_changes import files_of_slices
+
     entries = {name: register.entries[name] for name in names}
     opened = _open(context, register, register.version, entries)
     history = _before(
@@ -199,6 +204,7 @@ def _open(
     """The table at a version, if it is the one that these slices were recorded of, and whole."""
     from batchinfer.lake.log_damage import check_counts, check_log
     from batchinfer.lake.snapshots import exists, open_table
+    from batchinfer.pipeline.slices.delta_opened import Opened
 
     if not exists(register.place):
         raise InputMissing(

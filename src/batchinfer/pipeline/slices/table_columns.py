@@ -12,7 +12,6 @@ from batchinfer.config.types import parse_ddl, spark_name
 from batchinfer.contracts import SLICE, SOURCE_FILE, SOURCE_LINE
 from batchinfer.errors import ConfigError, InputMissing
 from batchinfer.pipeline.definition.context import Context
-from batchinfer.pipeline.slices.delta_register import read_register
 from batchinfer.pipeline.slices.feature_tables import (
     Preparation,
     open_preparation,
@@ -67,6 +66,8 @@ class TableColumns:
         return table_fields(table)
 
     def _recorded(self) -> dict[str, pa.DataType]:
+        from batchinfer.pipeline.slices.delta_register import read_register
+
         register = read_register(self.context.landed)
         if register is None:
             raise InputMissing(

@@ -16,7 +16,7 @@ import pytest
 from spark.projects import SmallProject
 
 from batchinfer.errors import ConfigError, InputError, InputMissing
-from batchinfer.pipeline.landing import new_files
+from batchinfer.pipeline.landing import file_increment
 
 HEAD = b"id,color,size,big\n"
 ROW = b"1,red,1.5,yes\n"
@@ -169,13 +169,13 @@ def test_a_file_deleted_between_listing_and_reading(
 ) -> None:
     write(HEAD + ROW)
     gone = write(HEAD + ROW, "b.csv")
-    run_tasks = new_files.run_tasks
+    run_tasks = file_increment.run_tasks
 
     def late(*arguments: object, **named: object) -> object:
         gone.unlink()
         return run_tasks(*arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(new_files, "run_tasks", late)
+    monkeypatch.setattr(file_increment, "run_tasks", late)
     with pytest.raises(InputMissing, match=r"in/b\.csv is gone since it was listed"):
         local.extract()
     assert not list((local.root / "var").rglob("slice=*/*.parquet"))
@@ -204,9 +204,9 @@ def test_ten_thousand_tiny_files_are_a_few_tasks(
             f"{number:05}.csv",
         )
     tasks: list[int] = []
-    run_tasks = new_files.run_tasks
+    run_tasks = file_increment.run_tasks
     monkeypatch.setattr(
-        new_files,
+        file_increment,
         "run_tasks",
         lambda *given, **named: (tasks.append(len(given[2])), run_tasks(*given, **named))[1],
     )

@@ -20,6 +20,7 @@ from batchinfer.errors import InputError, TooManyQuarantined
 from batchinfer.lake.ledger import landed_files, landed_sizes, landed_slices
 from batchinfer.pipeline.landing import land as landing
 from batchinfer.pipeline.landing.increment import Increment, StagedRecords
+from batchinfer.pipeline.landing.landed_commits import landed_schema
 from batchinfer.pipeline.landing.landing_task import LandingResult
 
 BAD = "no row\n"
@@ -163,7 +164,7 @@ def test_a_file_whose_columns_differ_from_those_that_landed_is_refused_whole(
 
 
 def test_a_landed_table_has_the_sources_columns_the_place_and_the_slice() -> None:
-    schema = landing.landed_schema(
+    schema = landed_schema(
         {"id": pa.int32(), "source_file": pa.string(), "source_line": pa.int64()}
     )
     assert schema.names == ["id", "source_file", "source_line", SLICE]
