@@ -235,6 +235,24 @@ def test_runs_are_appended_and_the_latest_of_each_slice_is_found(tmp_path: Path)
     assert delta.table_version(uri) == 6
 
 
+def test_a_run_comes_back_as_it_was_recorded(tmp_path: Path) -> None:
+    uri = str(tmp_path / "runs")
+    east = datetime.timezone(datetime.timedelta(hours=9))
+    at = datetime.datetime(2026, 11, 21, 3, 4, 5, 678901, tzinfo=east)
+    report = {"pipeline": "größe \u2028 \0 '\"", "rows_in": 2**53 + 1, "cost": None}
+    runs.append_run(
+        uri,
+        {
+            "run_id": "r1", "pipeline": "p", "slice": "ü", "command": "score", "started_at": at,
+            "seconds": 0.1 + 0.2, "rows_in": 2**53 + 1, "exit_code": 0,
+            "report": json.dumps(report, ensure_ascii=False),
+        },
+    )  # fmt: skip
+    [run] = runs.latest_runs(uri, "p").values()
+    assert (run.started_at, run.seconds, run.rows_in) == (at, 0.1 + 0.2, 2**53 + 1)
+    assert run.report == report and run.status is None
+
+
 def test_of_many_runs_only_the_newest_files_are_opened(tmp_path: Path) -> None:
     uri = str(tmp_path / "runs")
     start = datetime.datetime(2026, 11, 21, tzinfo=datetime.timezone.utc)

@@ -5,6 +5,7 @@ leads to.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from transform_cases import FIELDS, batch_of, column_batch, fitted, problems_of,
 
 from batchinfer.errors import InputError, ModelError
 from batchinfer.transforms import (
+    AFTER_STEPS,
     STEPS,
     IntegerInput,
     StepProblem,
@@ -26,6 +28,9 @@ from batchinfer.transforms import (
     merge_pass,
     parse_steps,
 )
+from batchinfer.transforms.category_places import Lookup
+from batchinfer.transforms.known_steps import STORED_STEPS
+from batchinfer.transforms.step import Item
 
 
 def test_every_problem_of_a_file_is_told_at_once_with_its_place() -> None:
@@ -301,3 +306,13 @@ def test_a_column_that_a_later_step_makes_is_told_as_that() -> None:
     )
     messages = [problem.message for problem in check_steps(ring, dict(FIELDS))]
     assert len(messages) == 1 and "no column 'b'" in messages[0]
+
+
+@pytest.mark.parametrize("known", [STEPS, STORED_STEPS, AFTER_STEPS])
+def test_each_step_is_listed_by_its_own_name(known: Mapping[str, type[Item]]) -> None:
+    assert [step.name for step in known.values()] == list(known)
+
+
+def test_a_category_of_another_type_is_refused() -> None:
+    with pytest.raises(TypeError, match="got the category 1; allowed: values of string"):
+        Lookup(["a", 1], pa.string())
