@@ -3,13 +3,15 @@ it.
 
 Importing the package takes seconds, and a wrong suite must be told before anything is started. So
 the names and fields are read from the package's source: `expectations/core/__init__.py` exports the
-names, and the fields of a class are its annotations and those of its bases. Knows nothing of suites
-or frames.
+names, and the fields of a class are its annotations and those of its bases. To parse that takes 25
+ms of every run, so `known_arguments.json` records it for one release; of another it is read anew.
+Knows nothing of suites or frames.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +34,7 @@ _RESERVED = frozenset(
     }
 )
 
+_RECORD = Path(__file__).with_name("known_arguments.json")
 _NO_METRIC = "Great Expectations cannot compute it on Spark"
 _ONE_FRAME = "a suite judges one frame and knows no other table"
 _NO_ORDER = "the rows of a slice have no order on Spark"
@@ -95,6 +98,10 @@ def expectation_names() -> frozenset[str]:
     Raises:
         SetupError: Great Expectations is not installed.
     """
+    return frozenset(_recorded()) or _read_names()
+
+
+def _read_names() -> frozenset[str]:
     core = _package() / "core"
     exports = ast.parse((core / "__init__.py").read_text(encoding="utf-8"))
     modules = {
@@ -122,6 +129,41 @@ def expectation_arguments(name: str) -> Arguments:
     """
     if name not in expectation_names():
         raise KeyError(name)
+    return _recorded().get(name) or _read_arguments(name)
+
+
+def record_text() -> str:
+    """What the installed release offers, as `known_arguments.json` records it; `make docs` writes
+    it there.
+
+    Runs on: driver.
+    """
+    from importlib.metadata import version
+
+    found = {name: _read_arguments(name) for name in sorted(_read_names())}
+    expectations = {
+        name: {"allowed": sorted(one.allowed), "required": sorted(one.required)}
+        for name, one in found.items()
+    }
+    record = {"release": version("great_expectations"), "expectations": expectations}
+    return json.dumps(record, indent=1) + "\n"
+
+
+@cache
+def _recorded() -> dict[str, Arguments]:
+    """The arguments of each expectation; empty where another release is installed than the one that
+    was recorded.
+    """
+    record = json.loads(_RECORD.read_text(encoding="utf-8"))
+    if not (_package().parents[1] / f"great_expectations-{record['release']}.dist-info").is_dir():
+        return {}
+    return {
+        name: Arguments(frozenset(one["allowed"]), frozenset(one["required"]))
+        for name, one in record["expectations"].items()
+    }
+
+
+def _read_arguments(name: str) -> Arguments:
     tree = ast.parse((_package() / "core" / f"{name}.py").read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     wanted = name.replace("_", "")
