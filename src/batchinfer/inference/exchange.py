@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batchinfer.inference.fingerprint import Fingerprinter, words
+from batchinfer.inference.fingerprint import Fingerprinter, first_words, words
 
 # A parcel is sent when it has so many bytes: large enough that thousands of them are few, small
 # against a worker's memory.
@@ -122,7 +122,8 @@ class Sender:
         halves = words(fingerprints)
         new = self._sent.new(halves)
         narrow = batch.select(self._lines).append_column(_FINGERPRINT, fingerprints)
-        bucket = (halves[:, 0] % np.uint64(self._buckets)).astype(np.int64)
+        # Numbers of 16 bits are sorted by their digits, in a fraction of the time.
+        bucket = (halves[:, 0] % np.uint64(self._buckets)).astype(np.uint16)
         for number, rows in _shared(bucket, np.arange(batch.num_rows)):
             self._put(number, narrow.take(rows), self._waiting[number].rows)
         wide = batch.select(self._inputs).append_column(_FINGERPRINT, fingerprints)
@@ -189,30 +190,39 @@ class Bucket:
                 self.distinct.append(rows.drop_columns([_FINGERPRINT]))
                 fingerprints.append(rows.column(_FINGERPRINT))
         self.fingerprints = pa.chunked_array(fingerprints, pa.binary()).combine_chunks()
-        halves = words(self.fingerprints)
-        self._order = np.argsort(halves[:, 0], kind="stable")
-        self._first, self._second = halves[self._order, 0], halves[self._order, 1]
+        self._second = words(self.fingerprints)[:, 1].copy()
+        self._which = self._found()
 
     @property
     def rows(self) -> int:
         """How many rows there are, copies counted."""
         return sum(batch.num_rows for batch in self.lines)
 
-    def places(self, lines: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array, np.ndarray]:
-        """Of some lines: their columns, their fingerprints, and `(rows,) int64` which distinct row
-        each equals.
+    def _found(self) -> list[np.ndarray]:
+        """For each of `lines` which distinct row every line equals, by the first word alone,
+        `(rows,) int32`: Arrow's hash table of all words is made once.
         """
-        fingerprints = lines.column(_FINGERPRINT)
-        halves = words(fingerprints)
-        at = np.searchsorted(self._first, halves[:, 0])
-        place = self._order[at]
-        other = np.flatnonzero(self._second[at] != halves[:, 1])
-        if len(other):  # another fingerprint has the same first word
-            options = pc.SetLookupOptions(value_set=self.fingerprints)
-            place[other] = pc.call_function(
-                "index_in", [fingerprints.take(pa.array(other))], options
-            ).to_numpy()
-        return lines.drop_columns([_FINGERPRINT]), fingerprints, place
+        asked = [first_words(lines.column(_FINGERPRINT)) for lines in self.lines]
+        options = pc.SetLookupOptions(value_set=pa.array(first_words(self.fingerprints)))
+        found = pc.call_function(
+            "index_in", [pa.array(np.concatenate([np.empty(0, "<u8"), *asked]))], options
+        ).to_numpy()
+        return np.split(found, np.cumsum([len(each) for each in asked])[:-1]) if asked else []
+
+    def places(self) -> Iterator[tuple[pa.RecordBatch, pa.Array, np.ndarray]]:
+        """Of each of `lines`: their columns, their fingerprints, and `(rows,) int32` which distinct
+        row each equals.
+        """
+        for lines, which in zip(self.lines, self._which, strict=True):
+            fingerprints = lines.column(_FINGERPRINT)
+            other = np.flatnonzero(self._second[which] != words(fingerprints)[:, 1])
+            if len(other):  # another fingerprint has the same first word
+                options = pc.SetLookupOptions(value_set=self.fingerprints)
+                which = which.copy()
+                which[other] = pc.call_function(
+                    "index_in", [fingerprints.take(pa.array(other))], options
+                ).to_numpy()
+            yield lines.drop_columns([_FINGERPRINT]), fingerprints, which
 
 
 def _batches(stream: pa.Buffer) -> list[pa.RecordBatch]:

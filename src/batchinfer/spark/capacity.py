@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from batchinfer.config.environment import SparkSettings
 from batchinfer.errors import ConfigError, StorageError
@@ -21,6 +22,7 @@ from batchinfer.spark.shipping import is_local
 from batchinfer.spark.tasks import ThisProcess
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.resource import ResourceProfile
     from pyspark.sql import SparkSession
 
@@ -198,8 +200,16 @@ def _asked(spark: SparkSession) -> str:
     return f"each executor asks {spark.sparkContext.master} for {', '.join(parts)}"
 
 
+# Of contexts that are there. To read one takes 40 ms, as every word is fetched from the JVM alone,
+# and it never changes once the context has started.
+_confs: WeakKeyDictionary[SparkContext, dict[str, str]] = WeakKeyDictionary()
+
+
 def _conf(spark: SparkSession) -> dict[str, str]:
-    return dict(spark.sparkContext.getConf().getAll())
+    context = spark.sparkContext
+    if context not in _confs:
+        _confs[context] = dict(context.getConf().getAll())
+    return _confs[context]
 
 
 def _registered(spark: SparkSession) -> int:

@@ -72,8 +72,7 @@ def test_every_row_arrives_once_beside_its_equals(
             assert set(fingerprint(rows, ["x", "name"]).to_pylist()) <= set(
                 bucket.fingerprints.to_pylist()
             )
-        for lines in bucket.lines:
-            rows, fingerprints, which = bucket.places(lines)
+        for rows, fingerprints, which in bucket.places():
             assert rows.schema.names == ["id"] and len(fingerprints) == len(which) == rows.num_rows
             for id_, place in zip(rows.column("id").to_pylist(), which.tolist(), strict=True):
                 assert id_ not in found
@@ -105,7 +104,7 @@ def test_fingerprints_that_share_their_first_word_are_not_taken_for_equal(
     bucket = Bucket(_streams(body) for _, body in parcels)
     inputs = [row["x"] for rows in bucket.distinct for row in rows.to_pylist()]
     assert set(inputs) == set(xs + more)
-    found = [inputs[place] for lines in bucket.lines for place in bucket.places(lines)[2]]
+    found = [inputs[place] for _, _, which in bucket.places() for place in which]
     assert found == xs + more
 
 

@@ -268,8 +268,7 @@ class _Bucketed:
             for name, type_ in self.task.scorer.declared.items()
         }
         inputs = pa.Table.from_batches(bucket.distinct) if bucket.distinct else None
-        for lines in bucket.lines:
-            rows, fingerprints, which = bucket.places(lines)
+        for rows, fingerprints, which in bucket.places():
             keyless = keyless_rows(rows, list(self.task.plan.key))
             good = place[which] >= 0
             good[list(keyless)] = False
