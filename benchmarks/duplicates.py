@@ -3,8 +3,8 @@ itself without looking for them.
 
     make bench-duplicates   # or: python -m benchmarks.duplicates --distinct 200000 --repeats 3
 
-The model has ten times the work of the tabular benchmark's. The shuffle that brings equal rows
-together is part of the figure.
+The model has ten times the work of the tabular benchmark's. What brings equal rows together is part
+of the figure.
 """
 
 from __future__ import annotations
@@ -32,13 +32,17 @@ def main() -> int:
     )
     options.add_argument("--distinct", type=int, default=200_000)
     options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--master", help="of Spark, such as local-cluster[2,1,4096]")
     arguments = options.parse_args()
     os.environ["PYTHONPATH"] = str(ROOT)
 
     from batchinfer.config.loader import load_state
     from batchinfer.spark.session import open_session
 
-    spark = open_session(load_state("local")[0].spark, "benchmark")
+    settings = load_state("local")[0].spark
+    if arguments.master:
+        settings = settings.model_copy(update={"master": arguments.master})
+    spark = open_session(settings, "benchmark")
     ways = ("never", "auto")
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     stages: dict[str, Any] = {}
@@ -67,6 +71,7 @@ def main() -> int:
     body = {
         "benchmark": "duplicates",
         "distinct": arguments.distinct,
+        "master": arguments.master or settings.master,
         "medians_s": medians,
         "all_s": seconds,
     }
