@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,7 +35,8 @@ _RESERVED = frozenset(
     }
 )
 
-_RECORD = Path(__file__).with_name("known_arguments.json")
+# Executors have the package in an archive.
+_RECORD = files("batchinfer.checks").joinpath("known_arguments.json")
 _NO_METRIC = "Great Expectations cannot compute it on Spark"
 _ONE_FRAME = "a suite judges one frame and knows no other table"
 _NO_ORDER = "the rows of a slice have no order on Spark"
