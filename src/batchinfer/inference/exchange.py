@@ -190,8 +190,6 @@ class Bucket:
                 self.distinct.append(rows.drop_columns([_FINGERPRINT]))
                 fingerprints.append(rows.column(_FINGERPRINT))
         self.fingerprints = pa.chunked_array(fingerprints, pa.binary()).combine_chunks()
-        self._second = words(self.fingerprints)[:, 1].copy()
-        self._which = self._found()
 
     @property
     def rows(self) -> int:
@@ -213,9 +211,10 @@ class Bucket:
         """Of each of `lines`: their columns, their fingerprints, and `(rows,) int32` which distinct
         row each equals.
         """
-        for lines, which in zip(self.lines, self._which, strict=True):
+        second = words(self.fingerprints)[:, 1].copy()
+        for lines, which in zip(self.lines, self._found(), strict=True):
             fingerprints = lines.column(_FINGERPRINT)
-            other = np.flatnonzero(self._second[which] != words(fingerprints)[:, 1])
+            other = np.flatnonzero(second[which] != words(fingerprints)[:, 1])
             if len(other):  # another fingerprint has the same first word
                 options = pc.SetLookupOptions(value_set=self.fingerprints)
                 which = which.copy()

@@ -72,9 +72,11 @@ def fingerprint(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.Array:
 
 
 def words(fingerprints: pa.Array) -> np.ndarray:
-    """The halves of each fingerprint, `(rows, 2) uint64`; none is null."""
+    """The halves of each fingerprint, `(rows, 2) uint64`, of `binary` or `binary(16)`; none is
+    null.
+    """
     start, rows = fingerprints.offset, len(fingerprints)
-    return np.frombuffer(fingerprints.buffers()[2] or b"", np.dtype("<u8")).reshape(-1, 2)[
+    return np.frombuffer(fingerprints.buffers()[-1] or b"", np.dtype("<u8")).reshape(-1, 2)[
         start : start + rows
     ]
 

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from batchinfer.inference.attempt import Predictions
-from batchinfer.inference.fingerprint import words
+from batchinfer.inference.fingerprint import first_words, words
 
 _PRINT, _SORTED, _MAKER = "fingerprint", "sorted", "maker"
 _MAKERS = b"batchinfer.makers"
@@ -42,12 +42,12 @@ def write_part(
         makers: `(rows,) int32`, which of `texts` made each of them.
         answers: a column for each output, `rows` values each.
     """
-    bits, first = _place_bits(len(fingerprints)), _words_of(fingerprints)[:, 0]
-    words_ = _begins(first, bits) | np.arange(len(first), dtype=np.uint64)
-    words_.sort()
+    bits, first = _place_bits(len(fingerprints)), first_words(fingerprints)
+    begins_and_places = _begins(first, bits) | np.arange(len(first), dtype=np.uint64)
+    begins_and_places.sort()
     columns = {
         _PRINT: fingerprints,
-        _SORTED: pa.array(words_),
+        _SORTED: pa.array(begins_and_places),
         _MAKER: pa.array(makers, pa.int32()),
     }
     for name, values in answers.items():
@@ -72,14 +72,6 @@ def _place_bits(rows: int) -> np.uint64:
 def _begins(first: np.ndarray, bits: np.uint64) -> np.ndarray:
     """First words without the bits of a place."""
     return first >> bits << bits
-
-
-def _words_of(fingerprints: pa.Array) -> np.ndarray:
-    """The halves of each, `(rows, 2) uint64`, of `binary(16)`."""
-    start, rows = fingerprints.offset, len(fingerprints)
-    return np.frombuffer(fingerprints.buffers()[1] or b"", np.dtype("<u8")).reshape(-1, 2)[
-        start : start + rows
-    ]
 
 
 def _large(type_: pa.DataType) -> pa.DataType:
@@ -204,7 +196,7 @@ class _Part:
         with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
             self.rows = reader.get_batch(0)
             self.makers: list[str] = json.loads((reader.schema.metadata or {})[_MAKERS])
-        self.words = _words_of(self.rows.column(_PRINT))
+        self.words = words(self.rows.column(_PRINT))
         self._sorted = self.rows.column(_SORTED).to_numpy()
         self._bits = _place_bits(len(self.words))
 
