@@ -95,6 +95,10 @@ def _batch_of(row: Row, schema: pa.Schema) -> pa.RecordBatch:
     """
     import pyarrow.json as pj
 
+    for field in schema:
+        # Of JSON's texts Arrow would take those for times that look like some.
+        if pa.types.is_timestamp(field.type) and isinstance(row.get(field.name), str):
+            raise TypeError(f"{field.name}: got the text {row[field.name]!r}")
     text = json.dumps(row, default=_text_of_moment).encode()
     table = pj.read_json(
         pa.BufferReader(text),

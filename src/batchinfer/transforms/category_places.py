@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pt
 
 from batchinfer.transforms.column import Coded, kind
 
@@ -37,10 +38,9 @@ class Lookup:
     """
 
     def __init__(self, categories: Sequence[Any], type_: pa.DataType) -> None:
+        _check_values(categories, type_)
         self._places = {category: place for place, category in enumerate(categories)}
         self._categories, self._type = categories, type_
-        if strange := [one for one in categories if not isinstance(one, _PYTHON[kind(type_)])]:
-            raise TypeError(f"got the category {strange[0]!r}; allowed: values of {type_}")
 
     @cached_property
     def _options(self) -> pc.SetLookupOptions:
@@ -67,6 +67,22 @@ class Lookup:
         entries[:-1] = np.where(places < 0, unseen, table[places]) if len(table) else unseen
         entries[-1] = missing  # which code -1 picks
         return entries[column.codes]
+
+
+def _check_values(categories: Sequence[Any], type_: pa.DataType) -> None:
+    """Raises TypeError for one that Arrow would not take as a value of the type: as soon as a state
+    is read, and without Arrow, which imports pandas to look.
+    """
+    python = _PYTHON[kind(type_)]
+    strange = [one for one in categories if type(one) is not python]
+    if not strange and python is int:
+        bounds = np.iinfo(f"{'u' if pt.is_unsigned_integer(type_) else 'i'}{type_.bit_width // 8}")
+        strange = [one for one in categories if not bounds.min <= one <= bounds.max]
+    if not strange and python is str:
+        # Half of a surrogate pair, which JSON can hold.
+        strange = [one for one in categories if one.encode(errors="ignore").decode() != one]
+    if strange:
+        raise TypeError(f"got the category {strange[0]!r}; allowed: values of {type_}")
 
 
 def hashes(values: pa.Array) -> np.ndarray:

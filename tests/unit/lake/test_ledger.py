@@ -232,6 +232,8 @@ def test_runs_are_appended_and_the_latest_of_each_slice_is_found(tmp_path: Path)
         runs.append_run(uri, {"colour": "red"})
     with pytest.raises(InputError):
         runs.append_run(uri, {"seconds": "long"})
+    with pytest.raises(InputError, match="started_at: got the text '2026-01-01'"):
+        runs.append_run(uri, {"started_at": "2026-01-01"})
     assert delta.table_version(uri) == 6
 
 

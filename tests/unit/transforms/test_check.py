@@ -313,6 +313,27 @@ def test_each_step_is_listed_by_its_own_name(known: Mapping[str, type[Item]]) ->
     assert [step.name for step in known.values()] == list(known)
 
 
-def test_a_category_of_another_type_is_refused() -> None:
-    with pytest.raises(TypeError, match="got the category 1; allowed: values of string"):
-        Lookup(["a", 1], pa.string())
+@pytest.mark.parametrize(
+    ("categories", "type_", "got"),
+    [
+        (["a", 1], pa.string(), "1"),
+        (["a", "b\ud800"], pa.string(), r"'b\\ud800'"),
+        ([1, "a"], pa.int64(), "'a'"),
+        ([1, True], pa.int64(), "True"),
+        ([1, 2**31], pa.int32(), "2147483648"),
+        ([0, -1], pa.uint8(), "-1"),
+        ([True, 1], pa.bool_(), "1"),
+    ],
+)
+def test_a_category_that_is_no_value_of_its_type_is_refused(
+    categories: list[Any], type_: pa.DataType, got: str
+) -> None:
+    """As Arrow refuses to make an array of them."""
+    with pytest.raises((pa.ArrowException, UnicodeEncodeError, OverflowError)):
+        pa.array(categories, type_)
+    with pytest.raises(TypeError, match=f"got the category {got}; allowed: values of {type_}"):
+        Lookup(categories, type_)
+
+
+def test_the_least_and_the_greatest_value_of_a_type_are_categories() -> None:
+    assert Lookup([-128, 127], pa.int8()).places(pa.array([127, -128])).tolist() == [1, 0]
