@@ -48,3 +48,11 @@ def test_importing_a_room_hides_no_public_name() -> None:
     importlib.import_module("batchinfer.lookups.tables")
     for name in batchinfer.__all__:
         assert callable(getattr(batchinfer, name)), name
+
+
+def test_every_name_of_the_transforms_has_a_home() -> None:
+    from batchinfer import transforms
+
+    assert set(transforms._HOMES) == set(transforms.__all__)
+    for name in transforms.__all__:
+        assert getattr(transforms, name) is not None, name
